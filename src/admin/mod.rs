@@ -6,7 +6,7 @@ mod host;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, ORIGIN};
@@ -69,13 +69,16 @@ impl Admin {
         self.draining.set(true);
     }
 
-    /// Serves a listener until the task is dropped.
-    pub async fn serve(self: Rc<Self>, listener: TcpListener) {
+    /// Serves a listener until the future is dropped. Returns at once if the listener was dropped.
+    pub async fn serve(self: Rc<Self>, listener: Weak<TcpListener>) {
+        let Some(listener) = listener.upgrade() else {
+            return;
+        };
         let answer = move |request| {
             let admin = self.clone();
             async move { admin.answer_whole(request).await }
         };
-        web::serve(listener, MAX_CONNECTIONS, answer).await;
+        web::serve(&listener, MAX_CONNECTIONS, answer).await;
     }
 
     /// Answers one request, whose body is not read.

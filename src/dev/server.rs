@@ -82,7 +82,7 @@ where
     F: Future<Output = Response<Full<Bytes>>> + 'static,
 {
     match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => web::serve(listener, CONNECTIONS, answer).await,
+        Ok(listener) => web::serve(&listener, CONNECTIONS, answer).await,
         Err(error) => tracing::error!(%error, "the listener of dev cannot be used"),
     }
 }

@@ -2,15 +2,19 @@
 //! renew them.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::clock::UnixTime;
+use tokio::time::sleep;
+
+use crate::clock::{self, UnixTime};
 use crate::config::Config;
+use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::tls::{Acceptor, Life};
 
 /// The interval of the checks, besides the check after each reload.
-pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The remaining lifetime, in seconds, from which on a certificate has to be renewed.
 const SOON: u64 = 14 * 24 * 60 * 60;
@@ -39,9 +43,18 @@ impl State {
     }
 }
 
+/// Checks the certificates of a snapshot, now and then once a day, until the snapshot is dropped.
+pub(super) async fn maintain(snapshot: Weak<Snapshot>, metrics: Arc<Metrics>) {
+    while let Some(current) = snapshot.upgrade() {
+        check(&current.config, &metrics, clock::now().unix);
+        drop(current);
+        sleep(CHECK_INTERVAL).await;
+    }
+}
+
 /// Sets the metric of each certificate's expiry, and warns of the certificates that clients refuse
 /// or soon will.
-pub(super) fn check(config: &Config, metrics: &Metrics, now: UnixTime) {
+fn check(config: &Config, metrics: &Metrics, now: UnixTime) {
     let acceptors = config
         .server
         .listeners

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::net::Address;
 use crate::server::{Binding, Inherited, Socket, bind};
 

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::BindError;
 use super::handover::HandedOverSocket;
+use super::start_error::BindError;
 use crate::carry_over::CarryOver;
 use crate::config::{Listener, Server};
 use crate::net::Address;
@@ -92,30 +92,8 @@ impl Listeners {
     pub(super) fn prepare(&mut self, server: &Server) -> Result<Prepared, BindError> {
         // Inherited sockets come first: a socket that is bound afterwards may have to share a port
         // with one of them.
-        let (mut new, mut missing) = (Vec::new(), Vec::new());
-        for listener in &server.listeners {
-            if self.has_socket_for(listener, server) {
-                continue;
-            }
-            match self.inherited.take(&listener.address) {
-                Some(inherited) => new.push(NewSocket::inherited(listener, inherited)?),
-                None => missing.push(listener),
-            }
-        }
-        let mut ports = SharedPorts::default();
-        for listener in missing {
-            let only_ipv6 = server.is_for_ipv6_alone(&listener.address);
-            let binding = Binding {
-                unix_mode: listener.unix_mode,
-                only_ipv6,
-                shares_port: false,
-            };
-            let neighbours = self.bound.iter().chain(new.iter().map(|new| &new.bound));
-            let socket = ports
-                .bind(&listener.address, binding, neighbours)
-                .map_err(|error| self.explain(&listener.address, error))?;
-            new.push(NewSocket::bound(listener, socket, only_ipv6)?);
-        }
+        let mut new = self.take_inherited(server)?;
+        let _shared = self.bind_missing(server, &mut new)?;
         // The sockets listen only after all are bound: if one cannot be bound, no client has
         // connected to the others.
         for NewSocket { bound, socket } in &new {
@@ -124,6 +102,49 @@ impl Listeners {
                 .map_err(|error| self.explain(&bound.configured, error))?;
         }
         Ok(Prepared(new))
+    }
+
+    /// Takes the inherited sockets of listeners that have none yet.
+    fn take_inherited(&mut self, server: &Server) -> Result<Vec<NewSocket>, BindError> {
+        let mut new = Vec::new();
+        for listener in &server.listeners {
+            if self.has_socket_for(listener, server) {
+                continue;
+            }
+            if let Some(inherited) = self.inherited.take(&listener.address) {
+                new.push(NewSocket::inherited(listener, inherited)?);
+            }
+        }
+        Ok(new)
+    }
+
+    /// Binds the addresses of listeners that have no socket yet, neither here nor in `new`. The
+    /// ports stay shared until the new sockets listen.
+    fn bind_missing(
+        &self,
+        server: &Server,
+        new: &mut Vec<NewSocket>,
+    ) -> Result<SharedPorts, BindError> {
+        let mut ports = SharedPorts::default();
+        for listener in &server.listeners {
+            let address = &listener.address;
+            let is_inherited = new.iter().any(|new| new.bound.configured == *address);
+            if is_inherited || self.has_socket_for(listener, server) {
+                continue;
+            }
+            let only_ipv6 = server.is_for_ipv6_alone(address);
+            let binding = Binding {
+                unix_mode: listener.unix_mode,
+                only_ipv6,
+                shares_port: false,
+            };
+            let neighbours = self.bound.iter().chain(new.iter().map(|new| &new.bound));
+            let socket = ports
+                .bind(address, binding, neighbours)
+                .map_err(|error| self.explain(address, error))?;
+            new.push(NewSocket::bound(listener, socket, only_ipv6)?);
+        }
+        Ok(ports)
     }
 
     fn has_socket_for(&self, listener: &Listener, server: &Server) -> bool {
@@ -157,13 +178,7 @@ impl Listeners {
             bound.set_mode(listener.unix_mode);
             self.bound.push(bound);
         }
-        let mut closed = Vec::new();
-        for gone in earlier.left() {
-            if gone.owns_file {
-                remove(&gone.configured);
-            }
-            closed.push(gone.configured);
-        }
+        let closed = earlier.left().map(Bound::close).collect();
         Change { opened, closed }
     }
 
@@ -275,8 +290,8 @@ impl Listeners {
 
     /// Closes all sockets but the admin listener's, and removes their files.
     pub(super) fn close(&mut self) {
-        for known in self.bound.drain(..).filter(|known| known.owns_file) {
-            remove(&known.configured);
+        for known in self.bound.drain(..) {
+            known.close();
         }
     }
 
@@ -325,6 +340,14 @@ impl NewSocket {
 }
 
 impl Bound {
+    /// Drops this handle to the socket and removes its file. Returns the configured address.
+    fn close(self) -> Address {
+        if self.owns_file {
+            remove(&self.configured);
+        }
+        self.configured
+    }
+
     /// Gives the socket's file this mode, unless this gateway has set it before.
     fn set_mode(&mut self, mode: u32) {
         let Address::Unix(path) = &self.configured else {
@@ -413,6 +436,13 @@ fn have_same_port(one: &Address, other: &Address) -> bool {
     match (one.ip(), other.ip()) {
         (Some(one), Some(other)) => one.port() == other.port(),
         _ => false,
+    }
+}
+
+/// Logs the addresses on which connections are accepted. With port 0 only the log tells the port.
+pub(super) fn announce(addresses: impl Iterator<Item = Address>) {
+    for address in addresses {
+        tracing::info!(%address, "listening");
     }
 }
 

@@ -2,19 +2,27 @@
 //! so that health checks, key fetches and signals do not wait for them. The control thread runs the
 //! short steps.
 //!
-//! The steps that can fail come first: the files are read and compiled, and new addresses are
-//! bound. Then the snapshot is put in force. Last, the acceptor is told. It serves the clients that
-//! have connected to the new addresses meanwhile, and those that wait on the removed addresses.
+//! The files are read and compiled. Then the changed snapshot takes effect
+//! ([`Subsystems::take_effect`]): *prepare* does what can fail and changes nothing, *swap* puts the
+//! snapshot in force, and *commit* makes the subsystems follow it and cannot fail. Each subsystem
+//! has its part of this in its own file.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{Control, announce, warn_of_restart};
-use crate::reload::{Attempt, Found, Reloaded, Watcher};
+use super::background::Background;
+use super::listeners::{Listeners, announce};
+use super::next_start;
+use super::start_error::BindError;
+use crate::proxy::SharedState;
+use crate::reload::{Attempt, Found, Reloaded, Reloader, Watcher};
+use crate::server::Server;
 use crate::snapshot::Snapshot;
 
 /// The longest wait for the acceptor before the next reload may begin. The acceptor answers at once
@@ -22,8 +30,8 @@ use crate::snapshot::Snapshot;
 const ACCEPTOR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The current reload, if there is one.
-#[derive(Default)]
 pub(super) struct Reloading {
+    reloader: Arc<Reloader>,
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
     /// Set if the files may have changed since they were read.
     again: bool,
@@ -38,6 +46,23 @@ pub(super) enum Step {
 }
 
 impl Reloading {
+    pub(super) fn new(reloader: Reloader) -> Self {
+        Self {
+            reloader: Arc::new(reloader),
+            step: None,
+            again: false,
+        }
+    }
+
+    /// Reads the files again, now or after the current reload.
+    pub(super) fn begin(&mut self) {
+        if self.step.is_some() {
+            self.again = true;
+        } else {
+            self.step = Some(Box::pin(read(self.reloader.clone())));
+        }
+    }
+
     /// Waits for the end of the current step. Dropping the future does not interrupt the step.
     pub(super) async fn next(&mut self) -> Step {
         let Some(step) = &mut self.step else {
@@ -47,85 +72,107 @@ impl Reloading {
         self.step = None;
         done
     }
-}
-
-impl Control {
-    /// Reads the files again, now or after the current reload.
-    pub(super) fn reload(&mut self) {
-        if self.reloading.step.is_some() {
-            self.reloading.again = true;
-            return;
-        }
-        let reloader = self.reloader.clone();
-        let read = spawn_blocking(move || reloader.read());
-        self.reloading.step = Some(Box::pin(async {
-            Step::Read(read.await.unwrap_or_else(|error| {
-                tracing::error!(%error, "a defect: the changed configuration is not in force");
-                Attempt {
-                    found: Found::Broken,
-                    files: Vec::new(),
-                }
-            }))
-        }));
-    }
 
     /// Continues the reload after a step.
-    pub(super) fn reload_step(&mut self, step: Step, watcher: &mut Watcher) {
+    pub(super) fn proceed(
+        &mut self,
+        step: Step,
+        watcher: &mut Watcher,
+        subsystems: &mut Subsystems,
+    ) {
         match step {
             Step::Read(Attempt { found, files }) => {
-                let in_force = self.live.load();
+                let in_force = subsystems.shared.live.load();
                 watcher.follow(&in_force.config.files, &files);
                 match found {
-                    Found::Changed(snapshot) => self.take_effect(*snapshot, &in_force),
-                    Found::Unchanged => self.finish_reload(Reloaded::Unchanged, None),
-                    Found::Broken => self.finish_reload(Reloaded::Failed, None),
+                    Found::Changed(snapshot) => self.apply(*snapshot, subsystems),
+                    Found::Unchanged => self.finish(Reloaded::Unchanged, None),
+                    Found::Broken => self.finish(Reloaded::Failed, None),
                 }
             }
             Step::Finished => {
-                if std::mem::take(&mut self.reloading.again) {
-                    self.reload();
+                if std::mem::take(&mut self.again) {
+                    self.begin();
                 }
             }
         }
     }
 
-    /// Binds new addresses, puts the snapshot in force, and tells the acceptor.
-    fn take_effect(&mut self, snapshot: Snapshot, before: &Arc<Snapshot>) {
-        let prepared = match self.listeners.prepare(&snapshot.config.server) {
-            Ok(prepared) => prepared,
+    fn apply(&mut self, next: Snapshot, subsystems: &mut Subsystems) {
+        match subsystems.take_effect(next, &self.reloader) {
+            Ok(changed) => self.finish(Reloaded::Swapped, Some(changed)),
             Err(error) => {
                 tracing::error!(%error, "the changed configuration is not in force");
-                return self.finish_reload(Reloaded::Failed, None);
+                self.finish(Reloaded::Failed, None);
             }
-        };
-        announce(prepared.addresses());
-        self.reloader.swap(snapshot);
-        let now = self.live.load();
-        let change = self
-            .listeners
-            .commit(prepared, &now.config.server.listeners);
-        let changed = self.server.change(change.opened, change.closed);
-        warn_of_restart(&before.config, &now.config);
-        self.check_certificates();
-        self.fetch_keys();
-        self.watch_upstreams();
-        self.finish_reload(Reloaded::Swapped, Some(changed));
+        }
     }
 
-    /// Counts the reload after the acceptor has made its changes.
-    fn finish_reload(
-        &mut self,
-        outcome: Reloaded,
-        changed: Option<tokio::sync::oneshot::Receiver<()>>,
-    ) {
+    /// Counts the reload, after the acceptor has made its changes.
+    fn finish(&mut self, outcome: Reloaded, changed: Option<oneshot::Receiver<()>>) {
         let reloader = self.reloader.clone();
-        self.reloading.step = Some(Box::pin(async move {
-            if let Some(changed) = changed {
-                let _ = timeout(ACCEPTOR_TIMEOUT, changed).await;
-            }
-            // An error is a panic, which has been logged with its own message.
-            let _ = spawn_blocking(move || reloader.finish(outcome)).await;
-            Step::Finished
-        }));
+        self.step = Some(Box::pin(finish(reloader, outcome, changed)));
     }
+}
+
+/// The parts of the gateway that a reload changes.
+pub(super) struct Subsystems {
+    pub(super) shared: SharedState,
+    pub(super) listeners: Listeners,
+    pub(super) server: Rc<Server>,
+    pub(super) background: Background,
+}
+
+impl Subsystems {
+    /// Puts a snapshot in force, and makes each subsystem follow it. The receiver fires when the
+    /// acceptor has made its changes.
+    ///
+    /// # Errors
+    /// Returns an error if a new address cannot be listened on. Then nothing has changed.
+    fn take_effect(
+        &mut self,
+        next: Snapshot,
+        reloader: &Reloader,
+    ) -> Result<oneshot::Receiver<()>, BindError> {
+        // Prepare. From now on clients can connect to the new addresses, and wait.
+        let prepared = self.listeners.prepare(&next.config.server)?;
+        announce(prepared.addresses());
+
+        // Swap.
+        let before = self.shared.live.load();
+        reloader.swap(next);
+        let now = self.shared.live.load();
+
+        // Commit. The acceptor serves the clients that wait at new and at removed addresses.
+        let wanted = &now.config.server.listeners;
+        let change = self.listeners.commit(prepared, wanted);
+        let changed = self.server.change(change.opened, change.closed);
+        next_start::report_changes(&before.config, &now.config);
+        self.background.follow();
+        Ok(changed)
+    }
+}
+
+async fn read(reloader: Arc<Reloader>) -> Step {
+    let attempt = spawn_blocking(move || reloader.read()).await;
+    Step::Read(attempt.unwrap_or_else(|error| {
+        tracing::error!(%error, "a defect: the changed configuration is not in force");
+        Attempt {
+            found: Found::Broken,
+            files: Vec::new(),
+        }
+    }))
+}
+
+async fn finish(
+    reloader: Arc<Reloader>,
+    outcome: Reloaded,
+    changed: Option<oneshot::Receiver<()>>,
+) -> Step {
+    if let Some(changed) = changed {
+        let _ = timeout(ACCEPTOR_TIMEOUT, changed).await;
+    }
+    // An error is a panic, which has been logged with its own message.
+    let _ = spawn_blocking(move || reloader.finish(outcome)).await;
+    Step::Finished
 }

@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Command;
+use super::control::Command;
 
 /// Returns the signals that have no meaning here, but by default end the process. Supervisors, log
 /// rotation and operators send them out of habit: SIGUSR1 reopens the logs of other servers,
@@ -69,18 +69,22 @@ impl Signals {
                     _ = interrupt.recv() => Command::Drain,
                     () = commands.closed() => return Ok(()),
                 };
-                match (&command, is_draining) {
-                    (Command::Reload, _) => {}
-                    (Command::Drain, false) => tracing::info!("draining"),
-                    (Command::Drain, true) => {
-                        tracing::info!("asked to end again: the drain ends at once");
-                    }
+                if matches!(command, Command::Drain) {
+                    tell_of_drain(is_draining);
+                    is_draining = true;
                 }
-                is_draining |= matches!(command, Command::Drain);
                 // An error means that the gateway has ended, which the next iteration sees.
                 let _ = commands.send(command);
             }
         })
+    }
+}
+
+fn tell_of_drain(is_draining: bool) {
+    if is_draining {
+        tracing::info!("asked to end again: the drain ends at once");
+    } else {
+        tracing::info!("draining");
     }
 }
 

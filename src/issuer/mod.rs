@@ -24,5 +24,7 @@ pub use jwk::Skipped;
 pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};
 pub use keys::{Issuer, IssuerState, KeyError};
+#[cfg(test)]
+pub use refresh::DEFECT;
 pub use refresh::maintain;
 pub use template::{Template, TemplateError, Tenant, TenantError};

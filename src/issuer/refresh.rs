@@ -65,8 +65,13 @@ enum KeyLocation {
     Keys(Url),
 }
 
+/// The name of an issuer whose first fetch panics, in tests of this library only.
+#[cfg(test)]
+pub const DEFECT: &str = "defect";
+
 /// Keeps the keys of an issuer fresh until the issuer is dropped or retired. Runs once per issuer,
 /// on a runtime that serves no requests. Returns at once for keys that the configuration contains.
+/// May run again after a panic.
 pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
     let Some(held) = issuer.upgrade() else {
         return;
@@ -89,7 +94,11 @@ async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
     let mut last_good = None;
     if let Some(issuer) = weak.upgrade() {
         last_good = LastGood::of(issuer.entry());
-        if let Some(file) = &last_good {
+        // An earlier run of this task may have ended in a panic after its fetch.
+        due += issuer.cooldown_left(due);
+        if let Some(file) = &last_good
+            && !issuer.state().tried
+        {
             restore(&issuer, file);
         }
     }
@@ -128,7 +137,11 @@ async fn refresh(
     last_good: Option<&mut LastGood>,
 ) -> Duration {
     let policy = &issuer.entry().fetch;
+    #[cfg(test)]
+    let is_first = !issuer.follow().borrow().fetching;
     issuer.begin_fetch();
+    #[cfg(test)]
+    assert!(*issuer.entry().name != *DEFECT || !is_first, "made up");
     let delay = match location.fetch(issuer, client).await {
         Ok(fresh) => {
             *failures = 0;

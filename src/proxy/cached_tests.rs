@@ -471,12 +471,12 @@ impl World {
         self.shared = Arc::new(SharedCache::new(bytes));
         let (log, _) = AccessLog::start(self.metrics.clone()).unwrap();
         let worker = || {
-            Worker::new(
-                self.live.clone(),
-                self.shared.clone(),
-                self.metrics.clone(),
-                log.clone(),
-            )
+            Worker::new(SharedState {
+                live: self.live.clone(),
+                tokens: self.shared.clone(),
+                metrics: self.metrics.clone(),
+                access_log: log.clone(),
+            })
         };
         self.workers = (0..3).map(|_| worker()).collect();
     }

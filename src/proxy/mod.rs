@@ -25,7 +25,7 @@ pub use dates::http_date;
 pub use exchange::Unconfirmed;
 pub use heads::{head_to_client, head_to_upstream};
 pub use upgrade::{Tunnel, Upgrades};
-pub use worker::{View, Worker};
+pub use worker::{SharedState, View, Worker};
 
 use body::ReplySource;
 use exchange::Exchange;

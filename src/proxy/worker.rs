@@ -18,6 +18,20 @@ use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, 
 use crate::token::{SharedCache, WorkerCache};
 use crate::upstream::Balance;
 
+/// The state that all threads share, made once at the start. What a worker or a background task
+/// needs of a new subsystem has a field here.
+#[derive(Clone)]
+pub struct SharedState {
+    /// The snapshot in force.
+    pub live: Arc<Live>,
+    /// The second level of the token cache.
+    pub tokens: Arc<SharedCache>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The access log.
+    pub access_log: AccessLog,
+}
+
 /// A worker: its view of the configuration, its token cache, and its connections to upstreams.
 pub struct Worker {
     live: Arc<Live>,
@@ -52,12 +66,13 @@ pub struct View {
 impl Worker {
     /// Makes a worker that begins with the snapshot in force.
     #[must_use]
-    pub fn new(
-        live: Arc<Live>,
-        tokens: Arc<SharedCache>,
-        metrics: Arc<Metrics>,
-        access_log: AccessLog,
-    ) -> Rc<Self> {
+    pub fn new(shared: SharedState) -> Rc<Self> {
+        let SharedState {
+            live,
+            tokens,
+            metrics,
+            access_log,
+        } = shared;
         let generation = live.generation();
         let timer_wheel = TimerWheel::new();
         let view = Rc::new(View::new(live.load(), None, &timer_wheel));

@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The files that were read last, and whether they have changed since.
 #[derive(Default)]
-pub(super) struct PolledFiles {
+pub struct PolledFiles {
     state: Mutex<State>,
     noticed: Notify,
 }
@@ -120,12 +120,16 @@ impl Look {
     }
 }
 
-/// Polls the files for as long as the future is polled.
-pub(super) async fn poll_files(polled: Arc<PolledFiles>, live: Arc<Live>, metrics: Arc<Metrics>) {
+/// Polls the files every few seconds until they are dropped. A change is reported by
+/// [`Watcher::changed`](super::Watcher::changed) and shown in the metric.
+pub async fn poll_files(weak: Weak<PolledFiles>, live: Arc<Live>, metrics: Arc<Metrics>) {
     // A weak reference, so that an old snapshot can be freed.
     let mut known: Option<(Weak<Snapshot>, Vec<ReadFile>)> = None;
     loop {
         sleep(INTERVAL).await;
+        let Some(polled) = weak.upgrade() else {
+            return;
+        };
         let (snapshot, files) = {
             let snapshot = live.load();
             let files = match known.take() {

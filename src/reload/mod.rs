@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problems, ReadFile};
 use crate::snapshot::{CompileError, Live, Snapshot};
 use crate::telemetry::Metrics;
+pub use look::{PolledFiles, poll_files};
 pub use watch::Watcher;
 
 /// Reads the configuration: from its files in `run`, and with changes for development in `dev`.

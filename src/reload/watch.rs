@@ -11,10 +11,8 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::look::{PolledFiles, poll_files};
+use super::look::PolledFiles;
 use crate::config::{Links, ReadFile};
-use crate::snapshot::Live;
-use crate::telemetry::Metrics;
 
 /// The longest time for which changes are collected, in settle times. A file that is written all
 /// the time takes effect after that.
@@ -68,14 +66,10 @@ impl Watcher {
         this
     }
 
-    /// Polls the files every few seconds, for as long as the future is polled. A change is reported
-    /// by [`Watcher::changed`] and shown in the metric.
-    pub fn poll_files(
-        &self,
-        live: Arc<Live>,
-        metrics: Arc<Metrics>,
-    ) -> impl Future<Output = ()> + use<> {
-        poll_files(self.polled.clone(), live, metrics)
+    /// Returns the files, which a task has to poll ([`poll_files`](super::poll_files)).
+    #[must_use]
+    pub fn polled_files(&self) -> Arc<PolledFiles> {
+        self.polled.clone()
     }
 
     /// Watches the directories of the files in force, of the files that an attempt has read, and of

@@ -32,7 +32,7 @@ pub struct GatewayMetrics {
     pub reloads: Counters,
     /// 1 if the last reload took effect, otherwise 0.
     pub reload_ok: IntGauge,
-    /// Panics that were caught and answered.
+    /// Panics that were caught: of requests, and of background tasks.
     pub panics: IntCounter,
     config: IntGaugeVec,
     certificates: IntGaugeVec,
@@ -119,7 +119,7 @@ impl GatewayMetrics {
             panics: counter(
                 r,
                 "scopegate_panics_total",
-                "Panics that were caught and answered with 500.",
+                "Panics that were caught: of a request, which is answered with 500, or of a background task.",
             )?,
             config: int_gauges(
                 r,

@@ -8,15 +8,17 @@
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use quick_cache::Weighter;
+use tokio::time::sleep;
 
 use super::claims::Registered;
 use super::secret::Secret;
 use super::verifier_id::VerifierId;
-use crate::clock::UnixTime;
+use crate::clock::{self, UnixTime};
 use crate::issuer::{Algorithm, Key};
 use crate::policy::Principal;
 
@@ -27,6 +29,9 @@ const MAX_CACHED_BYTES: usize = 8 * 1024;
 /// The number of bytes at a token's end that are hashed a second time: more than two signatures
 /// have in common.
 const HASHED_END: usize = 64;
+
+/// The interval at which tokens that have expired are dropped from the shared level.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A token whose signature verified.
 #[derive(Debug)]
@@ -101,6 +106,15 @@ impl SharedCache {
     pub fn sweep(&self, now: UnixTime) {
         if let Some(tokens) = &self.tokens {
             tokens.retain(|_, token| token.is_alive(now));
+        }
+    }
+
+    /// Sweeps a cache every minute until it is dropped.
+    pub async fn maintain(weak: Weak<Self>) {
+        while let Some(cache) = weak.upgrade() {
+            cache.sweep(clock::now().unix);
+            drop(cache);
+            sleep(SWEEP_INTERVAL).await;
         }
     }
 

@@ -28,7 +28,7 @@ where
             }
         }
     }
-    while tasks.join_next().await.is_some() {}
+    tasks.join_all().await;
 }
 
 async fn refresh_periodically<R>(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, resolve: R)

@@ -51,7 +51,7 @@ pub(super) async fn watch(weak: Weak<Upstream>) {
         ));
     }
     drop(upstream);
-    while tasks.join_next().await.is_some() {}
+    tasks.join_all().await;
 }
 
 async fn probe_periodically(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {

@@ -3,6 +3,7 @@
 
 mod active_request;
 mod addresses;
+mod background;
 mod balance;
 mod connection_limit;
 mod dns;
@@ -14,7 +15,6 @@ mod fault;
 mod fixture;
 mod health;
 mod load_balancing;
-mod maintain;
 mod outlier_detection;
 mod pool;
 mod replay_body;
@@ -28,12 +28,12 @@ mod upload_progress;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use background::maintain;
 pub use balance::Balance;
 pub use endpoint::Endpoint;
 pub use exchange::{Outgoing, OwnFields};
 pub use fault::{Broken, Fault};
 pub use load_balancing::Strategy;
-pub use maintain::look_after;
 pub use outlier_detection::OutlierDetection;
 pub use pool::Switched;
 pub use reply::Reply;

@@ -27,7 +27,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Serves a listener until the task is dropped; `answer` answers every request. Beyond
 /// `max_connections` at a time, further ones wait to be accepted. Runs in a `LocalSet`.
-pub async fn serve<A, F>(listener: TcpListener, max_connections: usize, answer: A)
+pub async fn serve<A, F>(listener: &TcpListener, max_connections: usize, answer: A)
 where
     A: Fn(Request<Incoming>) -> F + Clone + 'static,
     F: Future<Output = Response<Full<Bytes>>> + 'static,

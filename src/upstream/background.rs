@@ -8,7 +8,10 @@ use crate::net;
 /// Applies the connection limit of an upstream that came into force, then probes its endpoints and
 /// resolves their names until the upstream or this future is dropped. The caller runs it once per
 /// upstream, on a runtime that serves no requests.
-pub async fn look_after(weak: Weak<Upstream>) {
+///
+/// # Panics
+/// If one of these tasks panics.
+pub async fn maintain(weak: Weak<Upstream>) {
     if let Some(upstream) = weak.upgrade() {
         upstream
             .connection_limit
