@@ -11,7 +11,7 @@ use crate::clock::{self, UnixTime};
 use crate::config::Config;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::tls::{Acceptor, Life};
+use crate::tls::Life;
 
 /// The interval of the checks, besides the check after each reload.
 const CHECK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,25 +55,28 @@ pub(super) async fn maintain(snapshot: Weak<Snapshot>, metrics: Arc<Metrics>) {
 /// Sets the metric of each certificate's expiry, and warns of the certificates that clients refuse
 /// or soon will.
 fn check(config: &Config, metrics: &Metrics, now: UnixTime) {
-    let acceptors = config
-        .server
-        .listeners
-        .iter()
-        .filter_map(|listener| listener.tls.as_ref());
-    let certificates: Vec<_> = acceptors.map(Acceptor::certificates).collect();
-    // By file: several listeners may share one.
-    let mut lives: BTreeMap<&str, Life> = BTreeMap::new();
-    for certificate in certificates.iter().flat_map(|of_one| of_one.iter()) {
-        if let Some(life) = certificate.life() {
-            lives.insert(certificate.file(), life);
+    let lives = lives(config);
+    let ends = lives.iter().map(|(file, life)| (&**file, life.ends));
+    metrics.gateway.show_certificates(ends);
+    for (file, life) in &lives {
+        warn(file, *life, State::of(*life, now));
+    }
+}
+
+/// Returns the lifetime of each certificate by its file, which several listeners may share.
+fn lives(config: &Config) -> BTreeMap<String, Life> {
+    let mut lives = BTreeMap::new();
+    for listener in &config.server.listeners {
+        let Some(acceptor) = &listener.tls else {
+            continue;
+        };
+        for certificate in acceptor.certificates().iter() {
+            if let Some(life) = certificate.life() {
+                lives.insert(certificate.file().to_owned(), life);
+            }
         }
     }
-    metrics
-        .gateway
-        .show_certificates(lives.iter().map(|(file, life)| (*file, life.ends)));
-    for (file, life) in lives {
-        warn(file, life, State::of(life, now));
-    }
+    lives
 }
 
 /// Logs a warning for a certificate that is not valid, or will soon not be.

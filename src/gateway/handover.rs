@@ -124,15 +124,21 @@ fn receive(stream: &StdStream, inherited: &mut Inherited) -> io::Result<()> {
         }
     }
     match bytes.get(..count) {
-        Some([]) | None => return Err(strange("it hands nothing over")),
+        Some([]) | None => Err(strange("it hands nothing over")),
         Some([VERSION, flags @ ..]) if flags.len() == sockets.len() => {
-            for (socket, owns_file) in sockets.into_iter().zip(flags) {
-                fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-                inherited.add(socket, *owns_file == 1)?;
-            }
+            inherit(sockets, flags, inherited)
         }
-        Some([VERSION, ..]) => return Err(strange("sockets are missing")),
-        Some(_) => return Err(strange("it is of another version: stop it first")),
+        Some([VERSION, ..]) => Err(strange("sockets are missing")),
+        Some(_) => Err(strange("it is of another version: stop it first")),
+    }
+}
+
+/// Adds the sockets to those that this gateway has inherited. The flag of each tells whether the
+/// gateway owns its file.
+fn inherit(sockets: Vec<OwnedFd>, flags: &[u8], inherited: &mut Inherited) -> io::Result<()> {
+    for (socket, owns_file) in sockets.into_iter().zip(flags) {
+        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        inherited.add(socket, *owns_file == 1)?;
     }
     Ok(())
 }
