@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
-use super::body::{BodyError, ReplyBody, ReplySource};
+use super::body_timer::BodyError;
 use super::headers;
-use super::upgrade::{Tunnel, Upgrades};
 use super::worker::{View, Worker};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
@@ -69,7 +69,7 @@ pub struct Unconfirmed {
 }
 
 impl Unconfirmed {
-    fn new(mut exchange: Box<Exchange>, cause: Cause) -> Self {
+    pub(super) fn new(mut exchange: Box<Exchange>, cause: Cause) -> Self {
         exchange.outcome.answered = Some(clock::monotonic());
         exchange.note_early_end();
         Self { exchange, cause }
@@ -202,61 +202,32 @@ impl Exchange {
     }
 
     /// Makes the response to a request that the gateway answers itself.
-    pub(super) fn answer(&mut self, answer: OwnAnswer<'_>) -> Response<ReplySource> {
+    pub(super) fn answer(&mut self, answer: OwnAnswer<'_>) -> Response<Option<Bytes>> {
         self.outcome.route = answer.route().map(|route| route.index);
-        answer::own(answer, &self.request_id).map(ReplySource::Own)
+        answer::own(answer, &self.request_id)
     }
 
-    /// Completes the exchange: makes the client's response of the walk's outcome.
-    pub(super) fn finish(
-        self: Box<Self>,
-        outcome: Result<Response<ReplySource>, Refusal<'_>>,
-        upgrades: &Upgrades,
-    ) -> Response<ReplyBody> {
-        match outcome {
-            Ok(response) => self.respond(response, upgrades),
-            Err(refusal) => self.refuse(refusal, upgrades),
-        }
-    }
-
-    fn respond(
-        mut self: Box<Self>,
-        mut response: Response<ReplySource>,
-        upgrades: &Upgrades,
-    ) -> Response<ReplyBody> {
+    /// Adds the date to the response, and notes its status.
+    pub(super) fn answered<T>(&mut self, response: &mut Response<T>) {
         self.worker.dates.complete(response.headers_mut());
         self.outcome.status = Some(response.status().as_u16());
-        response.map(|source| match source {
-            ReplySource::Switched(upstream, idle) => {
-                upgrades.open(Tunnel::new(upstream, self, idle));
-                ReplyBody::switching()
-            }
-            source => ReplyBody::new(source, self),
-        })
     }
 
-    fn refuse(
-        mut self: Box<Self>,
-        refusal: Refusal<'_>,
-        upgrades: &Upgrades,
-    ) -> Response<ReplyBody> {
-        let mut response = answer::to(&self.view.snapshot, &refusal, &self.request_id);
+    /// Makes the response to a refusal, and notes it.
+    pub(super) fn refused(&mut self, refusal: &Refusal<'_>) -> Response<Bytes> {
+        let mut response = answer::to(&self.view.snapshot, refusal, &self.request_id);
         let fields = response.headers_mut();
         fields.insert(headers::REQUEST_ID, self.request_id.clone());
         self.worker.dates.complete(fields);
-        self.note_refusal(&refusal, response.status().as_u16());
+        self.note_refusal(refusal, response.status().as_u16());
         if let Some(content_type) = &self.grpc {
-            let detail = answer::detail(&self.view.snapshot, &refusal);
+            let detail = answer::detail(&self.view.snapshot, refusal);
             response = grpc::refused(response, content_type, &detail);
         }
         if let Some(route) = refusal.route {
             self.apply_rules(route, response.headers_mut());
         }
-        if matches!(refusal.cause, Cause::BodyCut) {
-            upgrades.confirm_later(Unconfirmed::new(self, refusal.cause));
-            return response.map(ReplyBody::unrecorded);
-        }
-        response.map(|bytes| ReplyBody::new(ReplySource::Own(Some(bytes)), self))
+        response
     }
 
     /// Applies the route's rules to the header fields of a refusal.

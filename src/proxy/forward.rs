@@ -9,9 +9,11 @@ use http::uri::{Parts, PathAndQuery};
 use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{BodyTimer, Relay, ReplySource, RequestBody, UploadFailure, UploadStatus};
+use super::body_timer::BodyTimer;
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
+use super::reply_body::{Relay, ReplySource};
+use super::request_body::{RequestBody, UploadFailure, UploadStatus};
 use super::upgrade::{Handshake, Upgrades};
 use super::worker::View;
 use crate::clock;
@@ -74,8 +76,13 @@ impl<'v> Forward<'v> {
         let began = exchange.began().monotonic;
         let until = route.heads.request_timeout.map(|limit| began + limit);
         let timer = BodyTimer::new(idle_body, until);
-        let (body, upload) =
-            RequestBody::new(body, route.body_bytes, timer, exchange.view(), upgrades);
+        let (body, upload) = RequestBody::new(
+            body,
+            route.body_bytes,
+            timer,
+            exchange.view(),
+            upgrades.bodies(),
+        );
 
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);

@@ -2,12 +2,15 @@
 //! order: `forward` takes a permit, which only the policy makes, from an identity, which comes only
 //! from a verified token or a public route.
 
-mod body;
+mod body_timer;
 mod dates;
 mod exchange;
+mod finish;
 mod forward;
 mod headers;
 mod heads;
+mod reply_body;
+mod request_body;
 mod upgrade;
 mod worker;
 
@@ -20,16 +23,19 @@ use std::task::Poll;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-pub use body::{BodyError, ReplyBody, RequestBody};
+pub use body_timer::BodyError;
 pub use dates::http_date;
 pub use exchange::Unconfirmed;
 pub use heads::{head_to_client, head_to_upstream};
+pub use reply_body::ReplyBody;
+pub use request_body::RequestBody;
 pub use upgrade::{Tunnel, Upgrades};
 pub use worker::{SharedState, View, Worker};
 
-use body::ReplySource;
 use exchange::Exchange;
+use finish::finish;
 use forward::Forward;
+use reply_body::ReplySource;
 
 use crate::decision::{self, Cause, Destination, Refusal};
 use crate::net::Peer;
@@ -54,7 +60,7 @@ pub async fn serve(
         let walk = pin!(walk(worker, &view, &mut exchange, peer, upgrades, request));
         catch_panic(walk).await
     };
-    exchange.finish(outcome, upgrades)
+    finish(exchange, outcome, upgrades)
 }
 
 /// Turns a panic of the walk into a refusal, so that a defect costs one request only: the
@@ -90,7 +96,9 @@ async fn walk<'v>(
     let facts = decision::admit(&mut head, Some(peer), limits.head_fields)?;
     let routed = match decision::route(&view.snapshot, facts)? {
         Destination::Route(routed) => routed,
-        Destination::Gateway(answer) => return Ok(exchange.answer(answer)),
+        Destination::Gateway(answer) => {
+            return Ok(exchange.answer(answer).map(ReplySource::Own));
+        }
     };
     let context = RequestContext {
         now: exchange.began().unix,

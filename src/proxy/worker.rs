@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::body::RequestBody;
 use super::dates::Dates;
+use super::request_body::RequestBody;
 use crate::carry_over::CarryOver;
 use crate::clock;
 use crate::net::timer_wheel::TimerWheel;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
+use crate::transform::FieldSet;
 use crate::upstream::Balance;
 
 /// The state that all threads share, made once at the start. What a worker or a background task
@@ -61,6 +62,13 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// The connections to each upstream, in the order of the snapshot's upstreams.
     pub(super) upstreams: Vec<Rc<Balance<RequestBody>>>,
+}
+
+/// The fields that the gateway writes itself.
+impl AsRef<FieldSet> for View {
+    fn as_ref(&self) -> &FieldSet {
+        &self.snapshot.own_headers
+    }
 }
 
 impl Worker {

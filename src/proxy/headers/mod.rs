@@ -6,6 +6,7 @@
 
 mod claims;
 mod credentials;
+mod hop_by_hop;
 mod trailers;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, VIA};
@@ -15,6 +16,7 @@ pub(super) use credentials::query_without_tokens;
 pub(super) use trailers::to_client as trailers_to_client;
 
 use credentials::Credentials;
+use hop_by_hop::is_hop_by_hop;
 
 use crate::config::Server;
 pub(super) use crate::decision::answer::REQUEST_ID;
@@ -26,22 +28,6 @@ use crate::snapshot::Route;
 use crate::token::{Carrier, ForwardedClaim};
 use crate::transform::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::upstream::OwnFields;
-
-/// Returns whether a field is hop-by-hop, apart from the fields that `Connection` names.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "http2-settings"
-    )
-}
 
 /// The facts that the header fields of a forwarded request are made from.
 pub(super) struct Forwarding<'a> {

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::is_hop_by_hop;
+use super::hop_by_hop::is_hop_by_hop;
 use crate::decision::hygiene::{is_misnamed, is_padded, remove_where};
 use crate::transform::{Direction, HeaderRules};
 

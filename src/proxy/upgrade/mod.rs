@@ -64,10 +64,10 @@ impl Upgrades {
         }
     }
 
-    /// Returns a guard for the body of a request to hold until its end; the connection counts these
-    /// guards.
-    pub(super) fn unread_body(&self) -> Option<Rc<()>> {
-        self.bodies.upgrade()
+    /// Returns the guard of which the body of a request holds a reference until its end; the
+    /// connection counts these references.
+    pub(super) fn bodies(&self) -> &Weak<()> {
+        &self.bodies
     }
 
     pub(super) fn open(&self, tunnel: Tunnel) {

@@ -1,0 +1,212 @@
+//! The body of a response: made by the gateway, or relayed from the upstream as it arrives.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::body_timer::{BodyError, BodyTimer};
+use super::exchange::Exchange;
+use super::headers;
+use super::request_body::{RequestBody, UploadFailure, UploadStatus};
+use crate::upstream::{Reply, Switched};
+
+/// The body of a response. The exchange ends with it in any case, but for a WebSocket, whose
+/// exchange ends with its tunnel.
+pub struct ReplyBody {
+    source: ReplySource,
+    /// The error that ends the body early, kept until the next poll returns it.
+    failure: Option<BodyError>,
+    /// Set when the end of the body was returned.
+    has_ended: bool,
+    exchange: Option<Box<Exchange>>,
+}
+
+/// The source of a response's body.
+pub(super) enum ReplySource {
+    /// A body that the gateway made.
+    Own(Option<Bytes>),
+    /// The body of the upstream's response, relayed as it arrives.
+    Upstream(Relay),
+    /// No body: the upstream has switched protocols. The tunnel ends after this time without
+    /// traffic.
+    Switched(Switched, Duration),
+}
+
+/// A response body that is relayed from the upstream as it arrives.
+pub(super) struct Relay {
+    pub(super) reply: Reply<RequestBody>,
+    pub(super) timer: BodyTimer,
+    /// The state of the request's body, which may still be arriving.
+    pub(super) upload: Option<UploadStatus>,
+}
+
+impl ReplyBody {
+    pub(super) fn new(source: ReplySource, exchange: Box<Exchange>) -> Self {
+        Self {
+            source,
+            failure: None,
+            has_ended: false,
+            exchange: Some(exchange),
+        }
+    }
+
+    /// Turns a frame of the upstream into the frame for the client; `None` for trailers of which no
+    /// field is left.
+    fn relayed(&self, mut frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let Some(trailers) = frame.trailers_mut() else {
+            return Some(frame);
+        };
+        let rules = match &self.exchange {
+            Some(exchange) => exchange.response_rules(),
+            None => None,
+        };
+        headers::trailers_to_client(trailers, rules);
+        // Trailers without a field would only mark the end of the body.
+        (!trailers.is_empty()).then_some(frame)
+    }
+
+    /// Notes in the exchange that an error ends the body early.
+    fn note_failure(&mut self, error: &BodyError) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        match &self.source {
+            ReplySource::Upstream(relay) if relay.has_client_disconnected() => {
+                exchange.abandoned();
+            }
+            _ => exchange.cut(error),
+        }
+    }
+
+    /// Frees the buffer for the next piece while the client does not read the piece before it.
+    pub fn release_buffer(&mut self) {
+        if let ReplySource::Upstream(relay) = &mut self.source {
+            relay.reply.release_buffer();
+        }
+    }
+
+    /// Makes the empty body of a response that switches protocols; the bytes after it belong to the
+    /// tunnel.
+    pub(super) fn switching() -> Self {
+        Self {
+            source: ReplySource::Own(None),
+            failure: None,
+            has_ended: false,
+            exchange: None,
+        }
+    }
+
+    /// Makes the body of a refusal whose exchange is recorded elsewhere.
+    pub(super) fn unrecorded(bytes: Bytes) -> Self {
+        Self {
+            source: ReplySource::Own(Some(bytes)),
+            failure: None,
+            has_ended: false,
+            exchange: None,
+        }
+    }
+}
+
+impl Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let error = match Pin::new(&mut self.reply).poll_frame(cx) {
+            // A body that has ended did so in time.
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(frame)) => match self.timer.check() {
+                Some(error) => error,
+                None => return Poll::Ready(Some(frame.map_err(BodyError::Upstream))),
+            },
+            Poll::Pending => match self.timer.poll_overdue(cx) {
+                Some(error) => error,
+                None => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Some(Err(error)))
+    }
+
+    /// Returns whether the body has no more bytes. A reader that knows the body's length does not
+    /// poll for its end.
+    fn has_ended(&self) -> bool {
+        self.reply.is_end_stream() || self.reply.size_hint().exact() == Some(0)
+    }
+
+    /// Returns whether the client disconnected in the middle of its own body.
+    fn has_client_disconnected(&self) -> bool {
+        self.upload.as_ref().and_then(UploadStatus::failure) == Some(UploadFailure::Disconnected)
+    }
+}
+
+impl Drop for ReplyBody {
+    /// Notes that the client disconnected if the response is dropped before its end.
+    fn drop(&mut self) {
+        if let (ReplySource::Upstream(relay), Some(exchange)) = (&self.source, &mut self.exchange)
+            && !self.has_ended
+            && !relay.has_ended()
+        {
+            exchange.abandoned();
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(error) = this.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let relay = match &mut this.source {
+            ReplySource::Own(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+            ReplySource::Upstream(relay) => relay,
+            ReplySource::Switched(..) => return Poll::Ready(None),
+        };
+        match relay.poll_next(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = this.relayed(frame);
+                this.has_ended |= frame.is_none();
+                Poll::Ready(frame.map(Ok))
+            }
+            Poll::Ready(None) => {
+                this.has_ended = true;
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.note_failure(&error);
+                // The error is returned at the next poll, so that hyper first writes the bytes
+                // before it: when a body fails, hyper drops what it has not written yet.
+                this.failure = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            ReplySource::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            ReplySource::Upstream(relay) => relay.reply.is_end_stream(),
+            ReplySource::Switched(..) => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            ReplySource::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            ReplySource::Upstream(relay) => relay.reply.size_hint(),
+            ReplySource::Switched(..) => SizeHint::with_exact(0),
+        }
+    }
+}
