@@ -38,7 +38,7 @@ where
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let stream = accept(&listener, &spare).await;
+        let stream = accept(listener, &spare).await;
         let (answer, spare) = (answer.clone(), spare.clone());
         spawn_local(async move {
             serve_connection(stream, answer).await;
