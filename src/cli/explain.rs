@@ -241,7 +241,7 @@ fn source_of<'s>(
     entry: &RouteMethod,
     from_page: bool,
 ) -> Option<&'s Source> {
-    let sources = &snapshot.routes.get(entry.route)?.token_from;
+    let sources = &snapshot.routes.get(entry.route)?.config.token_from;
     for source in sources {
         if from_page && matches!(source, Source::Cookie(_)) {
             return Some(source);

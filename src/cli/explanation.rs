@@ -89,7 +89,7 @@ impl Explanation {
         let asks = match &entry.requirement {
             Requirement::Public => "is public".to_owned(),
             asked => {
-                let sources = list(route.token_from.iter());
+                let sources = list(route.config.token_from.iter());
                 let names = list(route.verifiers.iter().map(|verifier| verifier.name()));
                 format!("asks for {asked}, in a token of {names} from {sources}")
             }
@@ -142,7 +142,7 @@ impl Explanation {
         self.forwarded(snapshot, decision);
         let removed = match &decision.route.upstream_token_from {
             Some(all) if decision.carrier.is_some() => {
-                list(unjudged(all, &decision.route.token_from))
+                list(unjudged(all, &decision.route.config.token_from))
             }
             _ => return,
         };
@@ -160,9 +160,7 @@ impl Explanation {
             let settings = &upstream.settings;
             says = format!("{says} to {} ({})", settings.name, settings.url);
         }
-        if let Some(route) = snapshot.config.routes.get(decision.entry.route)
-            && let Some(prefix) = &route.strip
-        {
+        if let Some(prefix) = &decision.route.config.strip {
             says = format!("{says}, without {prefix}");
         }
         self.step("verdict", Outcome::Passed, says);

@@ -43,8 +43,11 @@ enum Pages {
 
 /// Returns the rules of the route table, in the order of the routes.
 #[must_use]
-pub fn rules(routes: &[Route]) -> Vec<Rule<RouteMethod>> {
-    let callers: Vec<_> = routes.iter().map(Callers::of).map(Arc::new).collect();
+pub fn rules(routes: &[Arc<Route>]) -> Vec<Rule<RouteMethod>> {
+    let mut callers = Vec::with_capacity(routes.len());
+    for route in routes {
+        callers.push(Arc::new(Callers::of(route)));
+    }
     let mut classes = HashMap::new();
     let mut rules = Vec::with_capacity(routes.len());
     for (index, (route, callers)) in routes.iter().zip(&callers).enumerate() {

@@ -34,6 +34,7 @@ pub use tables::{
 pub use token_places::{TokenPlaces, unjudged};
 
 use std::path::Path;
+use std::sync::Arc;
 
 use context::{Consistency, Context};
 use language::{json_schema, reference};
@@ -56,7 +57,7 @@ pub struct Config {
     pub upstreams: Vec<upstream::Settings>,
     /// Every route, those of groups included, in the order of the file. Never empty; no two
     /// conflict.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// `[token_cache]`
     pub token_cache: TokenCache,
     /// `[reload]`

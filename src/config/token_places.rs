@@ -23,7 +23,7 @@ impl<'c> TokenPlaces<'c> {
     /// Collects the places of all routes, in their order. Takes time linear in the number of
     /// routes.
     #[must_use]
-    pub fn of(routes: &'c [Route]) -> Self {
+    pub fn of(routes: &'c [Arc<Route>]) -> Self {
         let mut known = HashSet::new();
         let mut places: HashMap<&str, Vec<Source>> = HashMap::new();
         for route in routes.iter().filter(|route| requires_token(route)) {

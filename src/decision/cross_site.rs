@@ -30,7 +30,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// browser sends neither `Origin` nor `Sec-Fetch-Site`, and is not refused.
 pub(super) fn is_refused(facts: RequestFacts<'_>, route: &Route, server: &Server) -> bool {
     let headers = &facts.head.headers;
-    if !is_forgeable(facts.head, route) || route.cookie_origins == Some(Origins::Any) {
+    if !is_forgeable(facts.head, route) || route.config.cookie_origins == Some(Origins::Any) {
         return false;
     }
     if !headers.contains_key(ORIGIN) && !headers.contains_key(SEC_FETCH_SITE) {
@@ -49,7 +49,7 @@ pub(super) fn is_refused(facts: RequestFacts<'_>, route: &Route, server: &Server
 /// 9110 §9.2.1 defines the safe methods; no page can send TRACE.
 fn is_forgeable(head: &Parts, route: &Route) -> bool {
     match head.method {
-        Method::GET => route.websocket && asks_for_upgrade(head),
+        Method::GET => route.config.websocket && asks_for_upgrade(head),
         Method::HEAD | Method::OPTIONS => false,
         _ => true,
     }
@@ -64,12 +64,12 @@ fn asks_for_upgrade(head: &Parts) -> bool {
 /// Returns whether `cookie_origins` lists an origin, or `cors` names it exactly. The patterns of
 /// `cors` do not count, since they only state which pages may read responses.
 fn is_listed(route: &Route, origin: &str) -> bool {
-    if let Some(origins) = &route.cookie_origins
+    if let Some(origins) = &route.config.cookie_origins
         && origins.lists(origin)
     {
         return true;
     }
-    match &route.heads.cors {
+    match &route.config.heads.cors {
         Some(cors) => cors.origins.names(origin),
         None => false,
     }

@@ -185,7 +185,7 @@ impl<'s> Routed<'s, '_> {
             BearerToken::refuse_two(&head.headers)?;
             return Ok(None);
         }
-        let sources = &self.rule.route.token_from;
+        let sources = &self.rule.route.config.token_from;
         BearerToken::find(sources, &head.headers, head.uri.query()).map(Some)
     }
 

@@ -27,9 +27,9 @@ pub(super) fn answer<'s>(
         return None;
     }
     let Asked { route, has_method } = asked(snapshot, &target.with_method(&method))?;
-    let cors = route.heads.cors.as_ref()?;
+    let cors = route.config.heads.cors.as_ref()?;
     let mut headers = cors.preflight(origin, &method, has_method);
-    route.heads.response.complete(&mut headers);
+    route.config.heads.response.complete(&mut headers);
     Some(OwnAnswer::Preflight { route, headers })
 }
 

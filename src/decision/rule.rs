@@ -49,7 +49,7 @@ pub(super) fn find<'s>(
 /// Returns the cause for a path with an ambiguity that its route does not allow.
 fn ambiguity(target: &Target<'_>, route: Option<&Route>) -> Option<Cause> {
     let (allowed, barred) = match route {
-        Some(route) => (route.allow, Barred::NotAllowed),
+        Some(route) => (route.config.allow, Barred::NotAllowed),
         None => (Default::default(), Barred::NoRoute),
     };
     let what = target.ambiguities().first_beyond(allowed)?;

@@ -352,6 +352,8 @@ fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::header::HOST;
     use http::{HeaderMap, HeaderValue, Method, Version};
 
@@ -449,7 +451,7 @@ mod tests {
         );
         let both = vec![Scope::parse("a").unwrap(), Scope::parse("b").unwrap()];
         let all = Rule::All(both.into_iter().map(crate::policy::Term::Scope).collect());
-        config.routes[0].methods[0].1 = Requirement::Scopes(all);
+        Arc::make_mut(&mut config.routes[0]).methods[0].1 = Requirement::Scopes(all);
         let lines = lines(&config);
         assert!(lines[0].contains(" -d scope=a+b "), "{}", lines[0]);
         assert!(
@@ -506,7 +508,7 @@ mod tests {
             "/[x]",
         ] {
             let route = route(pattern, &[("GET", "orders.read")]);
-            let table = Table::new(crate::config::rules(&[route])).unwrap();
+            let table = Table::new(crate::config::rules(&[Arc::new(route)])).unwrap();
             let uri = sample(pattern).parse().unwrap();
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
             let target = Target::parse(&Method::GET, &uri, Version::HTTP_11, &headers);

@@ -105,7 +105,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
                 ..TlsSettings::default()
             },
         }],
-        routes,
+        routes: routes.into_iter().map(Arc::new).collect(),
         token_cache: TokenCache {
             bytes: 1 << 20,
             per_worker: 64,

@@ -640,7 +640,8 @@ fn a_reload_keeps_the_keys_and_brings_new_scopes() {
     let sandbox = wired();
     let before = get(sandbox.issuer_address(), "/.well-known/jwks.json").json();
     let mut changed = orders(vec![cognito("idp")]);
-    changed.routes.push(route("/more", &[("GET", "more.read")]));
+    let more = route("/more", &[("GET", "more.read")]);
+    changed.routes.push(Arc::new(more));
     let _ = sandbox.rewire(changed);
     assert_eq!(
         get(sandbox.issuer_address(), "/.well-known/jwks.json").json(),

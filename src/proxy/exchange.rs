@@ -185,7 +185,7 @@ impl Exchange {
 
     /// Returns the route's rules for the header fields of its responses.
     pub(super) fn response_rules(&self) -> Option<&HeaderRules> {
-        Some(&self.route()?.heads.response)
+        Some(&self.route()?.config.heads.response)
     }
 
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
@@ -232,8 +232,8 @@ impl Exchange {
 
     /// Applies the route's rules to the header fields of a refusal.
     fn apply_rules(&self, route: &Route, fields: &mut HeaderMap) {
-        route.heads.response.complete(fields);
-        if let Some(cors) = &route.heads.cors {
+        route.config.heads.response.complete(fields);
+        if let Some(cors) = &route.config.heads.cors {
             cors.permit(self.origin.as_ref(), fields);
             if self.grpc.is_some() {
                 grpc::expose(fields);

@@ -67,18 +67,26 @@ impl<'v> Forward<'v> {
             Ok(handshake) => handshake,
             Err(cause) => return Err(Refusal::at(route, cause)),
         };
-        if let Some(limit) = route.body_bytes
+        if let Some(limit) = route.config.body_bytes
             && body.size_hint().lower() > limit
         {
             return Err(Refusal::at(route, Cause::BodyTooLarge));
         }
-        let idle_body = route.heads.idle_body.unwrap_or(server.timeouts.idle_body);
+        let idle_body = route
+            .config
+            .heads
+            .idle_body
+            .unwrap_or(server.timeouts.idle_body);
         let began = exchange.began().monotonic;
-        let until = route.heads.request_timeout.map(|limit| began + limit);
+        let until = route
+            .config
+            .heads
+            .request_timeout
+            .map(|limit| began + limit);
         let timer = BodyTimer::new(idle_body, until);
         let (body, upload) = RequestBody::new(
             body,
-            route.body_bytes,
+            route.config.body_bytes,
             timer,
             exchange.view(),
             upgrades.bodies(),
@@ -86,7 +94,7 @@ impl<'v> Forward<'v> {
 
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);
-        if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
+        if route.strip > 0 || route.config.heads.rewrite.is_some() || query.is_some() {
             let Some(uri) = rewritten(&head.uri, query.as_deref(), route) else {
                 return Err(Refusal::at(route, Cause::Defect));
             };
@@ -105,7 +113,7 @@ impl<'v> Forward<'v> {
             version,
         };
         let own = headers::to_upstream(&mut head.headers, &forwarding);
-        let rules = &route.heads.request;
+        let rules = &route.config.heads.request;
         rules.apply(Direction::Request, &mut head.headers);
         if let Some(handshake) = &handshake {
             handshake.to_upstream(&mut head.headers);
@@ -202,12 +210,12 @@ impl<'v> Forward<'v> {
             // A response without content has no length (RFC 9110 §8.6).
             fields.remove(CONTENT_LENGTH);
         }
-        let rules = &self.route.heads.response;
+        let rules = &self.route.config.heads.response;
         rules.apply(Direction::Response, fields);
         if self.removed_token {
             headers::keep_from_shared_caches(fields);
         }
-        if let Some(cors) = &self.route.heads.cors {
+        if let Some(cors) = &self.route.config.heads.cors {
             cors.permit(exchange.origin(), fields);
         }
         *response.version_mut() = Version::HTTP_11;
@@ -226,7 +234,7 @@ impl<'v> Forward<'v> {
             None => false,
         };
         let failure = self.upload.as_ref().and_then(UploadStatus::failure);
-        let cause = match (failure, self.route.heads.request_timeout) {
+        let cause = match (failure, self.route.config.heads.request_timeout) {
             (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
             (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
             (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
@@ -250,7 +258,7 @@ fn handshake_of(
     route: &Route,
 ) -> Result<Option<Handshake>, Cause> {
     match Handshake::of(head, body) {
-        Some(handshake) if route.websocket => Ok(Some(handshake)),
+        Some(handshake) if route.config.websocket => Ok(Some(handshake)),
         // A server may ignore `Upgrade` (RFC 9110 §7.8), but a CONNECT has no other meaning.
         Some(Handshake::Http2 { .. }) => Err(Cause::Upgrade),
         Some(Handshake::Http1) | None => Ok(None),
@@ -280,7 +288,7 @@ fn switch(
 /// Returns the URI for the upstream: the path as the route rewrites it, with `query`, or else with
 /// the query of `uri`.
 fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
-    let path: Cow<'_, str> = match &route.heads.rewrite {
+    let path: Cow<'_, str> = match &route.config.heads.rewrite {
         Some(rewrite) => rewrite.apply(uri.path()).into(),
         None => strip_segments(uri.path(), route.strip).into(),
     };

@@ -17,11 +17,11 @@ use http::{HeaderValue, Method};
 use crate::carry_over::CarryOver;
 use crate::config::{self, Config, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
-use crate::route::{Ambiguities, Conflict, MethodPattern, Table, Target};
+use crate::route::{Conflict, MethodPattern, Table, Target};
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::tls::TlsError;
-use crate::token::{ForwardedClaim, Source, Verifier};
-use crate::transform::{FieldPattern, FieldSet, Origins};
+use crate::token::{Source, Verifier};
+use crate::transform::{FieldPattern, FieldSet};
 use crate::upstream::{HostHeader, Settings, Upstream};
 
 pub use crate::config::RouteMethod;
@@ -83,9 +83,11 @@ impl Drop for Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteIndex(usize);
 
-/// A compiled route.
+/// A compiled route: the route of the configuration, and what can be worked out from it.
 #[derive(Debug)]
 pub struct Route {
+    /// The route of the configuration.
+    pub config: Arc<config::Route>,
     /// Its own position.
     pub index: RouteIndex,
     /// The host and pattern: the label in metrics and logs.
@@ -101,35 +103,15 @@ pub struct Route {
     pub strip: usize,
     /// The verifiers of the issuers whose tokens the route accepts.
     pub verifiers: Vec<Arc<Verifier>>,
-    /// The places in a request where the token may be.
-    pub token_from: Vec<Source>,
     /// The places, other than `Authorization`, from which all protected routes of its upstream take
     /// tokens; `None` if the route takes tokens from each of them itself.
     pub upstream_token_from: Option<Arc<[Source]>>,
-    /// Set if the upstream receives the token; `None` means that it receives only a token in
-    /// `Authorization`.
-    pub forward_token: Option<bool>,
-    /// Set if the upstream receives an `Authorization` that was not verified.
-    pub forward_authorization: bool,
-    /// The origins whose pages may use a token in a cookie, in addition to the route's own origin
-    /// and those of its CORS rules.
-    pub cookie_origins: Option<Origins>,
-    /// The claims that the upstream receives.
-    pub forward: Vec<ForwardedClaim>,
-    /// The ambiguities in paths that the route accepts.
-    pub allow: Ambiguities,
-    /// The limit of a request body, in bytes.
-    pub body_bytes: Option<u64>,
     /// The time from the request's last byte to the response head.
     pub response_timeout: Duration,
     /// The metrics of the route.
     pub metrics: Arc<RouteMetrics>,
-    /// Set if requests may switch to WebSocket.
-    pub websocket: bool,
     /// Set if a route of the configuration answers `OPTIONS` for this path.
     pub answers_options: bool,
-    /// The header rules and CORS rules.
-    pub heads: config::Heads,
 }
 
 /// The reason why a valid configuration cannot be compiled.
@@ -241,7 +223,7 @@ impl Snapshot {
 const UNROUTED: &str = "none";
 
 /// Returns the headers in which routes forward claims.
-fn claim_headers(routes: &[config::Route]) -> Vec<FieldPattern> {
+fn claim_headers(routes: &[Arc<config::Route>]) -> Vec<FieldPattern> {
     let mut headers = Vec::new();
     for route in routes {
         for claim in &route.forward {
@@ -253,7 +235,7 @@ fn claim_headers(routes: &[config::Route]) -> Vec<FieldPattern> {
 
 /// Returns the request fields that only the gateway writes on some route, or in which it looks for
 /// a token.
-fn own_headers(routes: &[config::Route], claim_headers: &[FieldPattern]) -> Vec<FieldPattern> {
+fn own_headers(routes: &[Arc<config::Route>], claim_headers: &[FieldPattern]) -> Vec<FieldPattern> {
     let mut headers = claim_headers.to_vec();
     for route in routes {
         headers.extend(route.heads.request.claimed());
@@ -392,7 +374,7 @@ fn upstream(
 
 fn compile_route(
     index: RouteIndex,
-    route: &config::Route,
+    route: &Arc<config::Route>,
     metrics: &Metrics,
     parts: &Parts<'_>,
 ) -> Result<Route, CompileError> {
@@ -403,6 +385,7 @@ fn compile_route(
     let (upstream_index, upstream) = parts.upstream(&route.upstream)?;
     let settings = &upstream.settings;
     Ok(Route {
+        config: Arc::clone(route),
         index,
         metrics: metrics.route(&label),
         label: label.into(),
@@ -417,18 +400,9 @@ fn compile_route(
             None => 0,
         },
         verifiers: parts.verifiers(&route.issuers)?,
-        token_from: route.token_from.clone(),
         upstream_token_from: parts.places.beyond(route).cloned(),
-        forward_token: route.forward_token,
-        forward_authorization: route.forward_authorization,
-        cookie_origins: route.cookie_origins.clone(),
-        forward: route.forward.clone(),
-        allow: route.allow,
-        body_bytes: route.body_bytes,
         response_timeout: route.response_timeout.unwrap_or(settings.response_timeout),
-        websocket: route.websocket,
         answers_options: answers_options(route),
-        heads: route.heads.clone(),
     })
 }
 

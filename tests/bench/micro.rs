@@ -410,7 +410,7 @@ mod headers {
     fn apply_the_rules_of_a_route(bencher: Bencher<'_, '_>) {
         let key = Key::rsa("key", 0);
         let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + RULES));
-        let rules = &snapshot.routes[0].heads.request;
+        let rules = &snapshot.routes[0].config.heads.request;
         let mut headers = stage::request("/orders", &token(&key)).headers().clone();
         for (name, value) in [
             ("accept", "*/*"),

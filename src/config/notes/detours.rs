@@ -3,6 +3,7 @@
 //! that the rule *Tolerant reading* does not cover.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -32,7 +33,7 @@ const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Adds a note for each pair of routes of which the second lets requests bypass the first.
-pub(crate) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
+pub(crate) fn note(context: &Context, routes: &[Arc<Route>], upstreams: &[Settings]) {
     let detours = Detours::new(routes, upstreams);
     if !detours.may_exist() {
         return;
@@ -62,7 +63,7 @@ pub(crate) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
 
 /// The hosts and path prefixes through which an upstream is reachable.
 struct Detours<'c> {
-    routes: &'c [Route],
+    routes: &'c [Arc<Route>],
     /// For the name of each upstream a number, which upstreams at the same address share.
     addresses: HashMap<&'c str, usize>,
     /// For each such number, the hosts through which the upstream is reached.
@@ -91,7 +92,7 @@ struct Trial<'c> {
 }
 
 impl<'c> Detours<'c> {
-    fn new(routes: &'c [Route], upstreams: &'c [Settings]) -> Self {
+    fn new(routes: &'c [Arc<Route>], upstreams: &'c [Settings]) -> Self {
         let Addresses { by_name, shared } = addresses(upstreams);
         let mut detours = Self {
             routes,
@@ -229,9 +230,15 @@ impl Trial<'_> {
         leads_there.then_some(found.route)
     }
 
-    fn message(&self, routes: &[Route], rule: &Rule<RouteMethod>, admitting: usize) -> String {
-        let own = routes.get(rule.value.route).map(label).unwrap_or_default();
-        let other = routes.get(admitting).map(label).unwrap_or_default();
+    fn message(&self, routes: &[Arc<Route>], rule: &Rule<RouteMethod>, admitting: usize) -> String {
+        let own = routes
+            .get(rule.value.route)
+            .map(|route| label(route))
+            .unwrap_or_default();
+        let other = routes
+            .get(admitting)
+            .map(|route| label(route))
+            .unwrap_or_default();
         let path = &self.path;
         let what = match self.upstream_path {
             Some(_) => format!("\"{path}\" reaches the same path of the same application"),

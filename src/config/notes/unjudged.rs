@@ -3,6 +3,7 @@
 //! credential if those routes use another upstream entry for the same application.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::detours;
 use crate::config::context::Context;
@@ -17,7 +18,7 @@ use crate::upstream::Settings;
 const MAX_PLACES: usize = 16;
 
 /// Adds notes on the treatment of credentials that a route does not verify.
-pub(crate) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
+pub(crate) fn note(context: &Context, routes: &[Arc<Route>], upstreams: &[Settings]) {
     let places = TokenPlaces::of(routes);
     let mut protected: HashMap<&str, Vec<&Route>> = HashMap::new();
     for route in routes.iter().filter(|route| requires_token(route)) {

@@ -31,7 +31,7 @@ pub(in crate::config) struct Lowered {
     pub(in crate::config) server: Server,
     pub(in crate::config) issuers: Vec<Issuer>,
     pub(in crate::config) upstreams: Vec<Settings>,
-    pub(in crate::config) routes: Vec<Route>,
+    pub(in crate::config) routes: Vec<Arc<Route>>,
     pub(in crate::config) token_cache: TokenCache,
     pub(in crate::config) reload: Reload,
     pub(in crate::config) errors: ErrorDetail,
@@ -153,6 +153,7 @@ pub(in crate::config) fn lower(
     note_unused(context, &names, &routes);
     complete(&mut routes, &server, &issuers, &upstreams);
     check_websockets(context, &names, &routes, &upstreams);
+    let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
     if !context.has_problems() {
         detours::note(context, &routes, &upstreams);
         unjudged::note(context, &routes, &upstreams);

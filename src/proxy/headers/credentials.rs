@@ -27,10 +27,10 @@ pub(super) struct Credentials<'r> {
 impl<'r> Credentials<'r> {
     pub(super) fn of(route: &'r Route, carrier: Option<Carrier>) -> Self {
         Self {
-            sources: &route.token_from,
+            sources: &route.config.token_from,
             all_sources: carrier.and(route.upstream_token_from.as_deref()),
-            forward_token: route.forward_token,
-            forward_authorization: route.forward_authorization,
+            forward_token: route.config.forward_token,
+            forward_authorization: route.config.forward_authorization,
             carrier,
         }
     }

@@ -74,7 +74,11 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     own.push((VIA, HeaderValue::from_static(via)));
     own.push((REQUEST_ID, forwarding.request_id.clone()));
     if let Some(principal) = forwarding.principal {
-        add_claims(&mut own, &principal.claims, &forwarding.route.forward);
+        add_claims(
+            &mut own,
+            &principal.claims,
+            &forwarding.route.config.forward,
+        );
     }
     own
 }
