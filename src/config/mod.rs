@@ -28,56 +28,20 @@ pub use links::Links;
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use tables::{
-    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits,
+    AccessLog, Config, Dev, DevClient, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits,
     Listener, Log, Ready, Reload, Route, Secret, Server, Timeouts, TokenCache,
 };
 pub use token_places::{TokenPlaces, unjudged};
 
 use std::path::Path;
-use std::sync::Arc;
 
 use context::{Consistency, Context};
 use language::{json_schema, reference};
 use tables::{FILE, TABLES};
 
-use crate::upstream;
-
 /// The greatest number of readings for one load, when files change while they are read. A symbolic
 /// link that is swapped counts as one change.
 const MAX_READINGS: usize = 5;
-
-/// A valid configuration.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `[server]`
-    pub server: Server,
-    /// `[issuers.<name>]`, each tenant by itself, in the order of their names.
-    pub issuers: Vec<Issuer>,
-    /// `[upstreams.<name>]`, in the order of their names.
-    pub upstreams: Vec<upstream::Settings>,
-    /// Every route, those of groups included, in the order of the file. Never empty; no two
-    /// conflict.
-    pub routes: Vec<Arc<Route>>,
-    /// `[token_cache]`
-    pub token_cache: TokenCache,
-    /// `[reload]`
-    pub reload: Reload,
-    /// `[errors]`: the detail of the error messages for refused clients.
-    pub errors: ErrorDetail,
-    /// `[log]`
-    pub log: Log,
-    /// `[dev]`
-    pub dev: Dev,
-    /// Every path whose change changes the configuration: the file itself, includes and their
-    /// patterns, key sets, certificates, secrets.
-    pub files: Vec<ReadFile>,
-    /// The SHA-256 of the contents of all files, in hexadecimal, as `scopegate_config_info` shows
-    /// it.
-    pub hash: Box<str>,
-    /// Remarks on settings that are valid but deserve attention, such as `audience = "any"`;
-    /// rendered, one per line.
-    pub notes: Vec<String>,
-}
 
 impl Config {
     /// Reads a configuration and every file that it names. Reads them again when one of them
@@ -116,34 +80,22 @@ impl Config {
     }
 
     /// Returns the configuration if it was lowered without problems, with the record of its files.
-    fn of(context: Context, lowered: Option<tables::Lowered>) -> Result<Self, Problems> {
+    fn of(context: Context, lowered: Option<Self>) -> Result<Self, Problems> {
         let Some(lowered) = lowered.filter(|_| !context.has_problems()) else {
             return Err(context.into_problems());
         };
         let record = context.into_record();
         Ok(Self {
-            server: lowered.server,
-            issuers: lowered.issuers,
-            upstreams: lowered.upstreams,
-            routes: lowered.routes,
-            token_cache: lowered.token_cache,
-            reload: lowered.reload,
-            errors: lowered.errors,
-            log: lowered.log,
-            dev: lowered.dev,
             files: record.files,
             hash: record.hash,
             notes: record.notes,
+            ..lowered
         })
     }
 }
 
 /// Reads a file and lowers it. Problems are added to the context.
-fn read_and_lower(
-    context: &Context,
-    path: &Path,
-    overrides: &Overrides,
-) -> Option<tables::Lowered> {
+fn read_and_lower(context: &Context, path: &Path, overrides: &Overrides) -> Option<Config> {
     match context.read_source(path) {
         Ok(file) => lower_document(context, file, overrides),
         Err(error) => {
@@ -154,11 +106,7 @@ fn read_and_lower(
 }
 
 /// Lowers a file and everything that it includes. Problems are added to the context.
-fn lower_document(
-    context: &Context,
-    file: usize,
-    overrides: &Overrides,
-) -> Option<tables::Lowered> {
+fn lower_document(context: &Context, file: usize, overrides: &Overrides) -> Option<Config> {
     let document = load::document(context, file);
     // Without a valid syntax the meaning could only be guessed, and problems that follow from a
     // guess do not help.

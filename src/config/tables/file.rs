@@ -17,26 +17,46 @@ use super::server::{self, Server};
 use super::tenants;
 use super::token_cache::{self, TokenCache};
 use super::{group, routes, shared, upstream};
-use crate::config::Overrides;
 use crate::config::context::Context;
 use crate::config::language::document;
 use crate::config::language::{
     Key, NamedTables, Problem, Reader, StrList, Subtable, Subtables, Table,
 };
 use crate::config::notes::{detours, unjudged};
+use crate::config::{Overrides, ReadFile};
 use crate::upstream::{Protocol, Settings};
 
-/// The parts of a `Config`, except for the record of its files.
-pub(in crate::config) struct Lowered {
-    pub(in crate::config) server: Server,
-    pub(in crate::config) issuers: Vec<Issuer>,
-    pub(in crate::config) upstreams: Vec<Settings>,
-    pub(in crate::config) routes: Vec<Arc<Route>>,
-    pub(in crate::config) token_cache: TokenCache,
-    pub(in crate::config) reload: Reload,
-    pub(in crate::config) errors: ErrorDetail,
-    pub(in crate::config) log: Log,
-    pub(in crate::config) dev: Dev,
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[issuers.<name>]`, each tenant by itself, in the order of their names.
+    pub issuers: Vec<Issuer>,
+    /// `[upstreams.<name>]`, in the order of their names.
+    pub upstreams: Vec<Settings>,
+    /// Every route, those of groups included, in the order of the file. Never empty; no two
+    /// conflict.
+    pub routes: Vec<Arc<Route>>,
+    /// `[token_cache]`
+    pub token_cache: TokenCache,
+    /// `[reload]`
+    pub reload: Reload,
+    /// `[errors]`: the detail of the error messages for refused clients.
+    pub errors: ErrorDetail,
+    /// `[log]`
+    pub log: Log,
+    /// `[dev]`
+    pub dev: Dev,
+    /// Every path whose change changes the configuration: the file itself, includes and their
+    /// patterns, key sets, certificates, secrets.
+    pub files: Vec<ReadFile>,
+    /// The SHA-256 of the contents of all files, in hexadecimal, as `scopegate_config_info` shows
+    /// it.
+    pub hash: Box<str>,
+    /// Remarks on settings that are valid but deserve attention, such as `audience = "any"`;
+    /// rendered, one per line.
+    pub notes: Vec<String>,
 }
 
 pub(in crate::config) static TABLE: Table = Table {
@@ -130,12 +150,13 @@ const DEV: Key<Subtable> = Key::new("dev", Subtable(&dev::TABLE))
     .doc("Settings of `scopegate dev`.")
     .example("[dev]");
 
-/// Lowers a document. Problems and notes are added to the context.
+/// Lowers a document. Problems and notes are added to the context, and the record of the files is
+/// left empty.
 pub(in crate::config) fn lower(
     context: &Context,
     root: &document::Table,
     overrides: &Overrides,
-) -> Lowered {
+) -> Config {
     let mut file = Reader::new(context, &TABLE, root, "the file");
     // Includes were merged before; only the type of the key is checked here.
     file.find(&INCLUDE);
@@ -158,7 +179,7 @@ pub(in crate::config) fn lower(
         detours::note(context, &routes, &upstreams);
         unjudged::note(context, &routes, &upstreams);
     }
-    let lowered = Lowered {
+    let config = Config {
         server,
         issuers,
         upstreams,
@@ -172,9 +193,12 @@ pub(in crate::config) fn lower(
             overrides.access_log,
         ),
         dev: dev::dev(file.table(&DEV, "dev")),
+        files: Vec::new(),
+        hash: Box::default(),
+        notes: Vec::new(),
     };
     file.finish();
-    lowered
+    config
 }
 
 /// Completes routes with the settings of the server, the issuers and the upstreams.

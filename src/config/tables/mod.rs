@@ -33,7 +33,8 @@ mod upstream_tls;
 
 pub use dev::{Dev, DevClient, Secret};
 pub use errors::ErrorDetail;
-pub(super) use file::{Lowered, TABLE as FILE, lower};
+pub use file::Config;
+pub(super) use file::{TABLE as FILE, lower};
 pub use http2::Http2;
 pub use issuer::Issuer;
 pub use limits::Limits;
