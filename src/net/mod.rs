@@ -1,5 +1,5 @@
 //! Networking that upstreams, issuers and clients have in common: addresses, URLs, dialling, byte
-//! streams and the frames of HTTP/2.
+//! streams with layers over them, the frames of HTTP/2, and timers.
 
 mod address;
 mod dial;
