@@ -1,6 +1,6 @@
-//! The registry of a worker's connections. It wakes a connection for the two events that do not
-//! come from its socket: the drain and its deadline. Each worker has a registry of its own, so that
-//! a connection reads a cell when it is polled and takes no shared lock.
+//! The registry of a worker's connections. A connection is woken by its timer for the two events that
+//! do not come from its socket: its deadline, and the drain. Each worker has a registry of its own,
+//! so that a connection reads a cell when it is polled and takes no shared lock.
 
 use std::cell::Cell;
 use std::future::poll_fn;
