@@ -31,13 +31,13 @@ pub use signals::Signals;
 pub use start_error::{BindError, StartError};
 
 use crate::config::{self, Config, Problems};
-use crate::decision::REASONS;
+use crate::decision::Reason;
 use crate::net::Address;
 use crate::proxy::{SharedState, Worker};
 use crate::reload::{self, Loader, Watcher};
 use crate::server::{Inherited, Server, connection_room};
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog, LogWriter, Metrics};
+use crate::telemetry::{AccessLog, Label as _, LogWriter, Metrics};
 use crate::token::{SharedCache, TokenError};
 
 /// A running gateway.
@@ -221,7 +221,7 @@ fn read(load: &Loader) -> Result<(Config, Watcher), Problems> {
 }
 
 fn new_metrics() -> Result<Arc<Metrics>, StartError> {
-    match Metrics::new(&REASONS, &TokenError::RESULTS) {
+    match Metrics::new(Reason::NAMES, &TokenError::RESULTS) {
         Ok(metrics) => Ok(Arc::new(metrics)),
         Err(error) => Err(StartError::Metrics(error.to_string().into())),
     }

@@ -21,13 +21,13 @@ use super::logging;
 use super::settings::Settings;
 use crate::clock;
 use crate::config::Config;
-use crate::decision::{Cause, REASONS, Refusal, Verdict, admit, decide};
+use crate::decision::{Cause, Reason, Refusal, Verdict, admit, decide};
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Peer, Url, UrlError};
 use crate::policy::Requirement;
 use crate::route::{Miss, Target};
 use crate::snapshot::{RouteMethod, Snapshot};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Label as _, Metrics};
 use crate::tls::{Fingerprint, Tls};
 use crate::token::{RequestContext, Source, TokenError};
 use crate::web::Client;
@@ -95,7 +95,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
         Some(file) => Some(read_certificate(file)?),
         None => None,
     };
-    let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).expect("no metric is defined twice");
+    let metrics =
+        Metrics::new(Reason::NAMES, &TokenError::RESULTS).expect("no metric is defined twice");
     let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -372,7 +373,7 @@ mod tests {
         arguments: &Arguments,
     ) -> Vec<(&'static str, String)> {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
-        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+        let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let explanation = LocalSet::new()
             .run_until(examine(&snapshot, question, arguments))

@@ -11,6 +11,7 @@ use crate::config::unjudged;
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer};
 use crate::policy::Requirement;
 use crate::snapshot::{Resource, RouteMethod, Snapshot};
+use crate::telemetry::Label as _;
 use crate::tls::Fingerprint;
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
 
@@ -192,9 +193,13 @@ impl Explanation {
 
     pub(super) fn refused(&mut self, snapshot: &Snapshot, refusal: &Refusal<'_>) {
         let name = self.failed_step(&refusal.cause);
-        let says = format!("{} ({})", refusal.cause.explanation(), refusal.reason());
+        let says = format!(
+            "{} ({})",
+            refusal.cause.explanation(),
+            refusal.reason().name()
+        );
         self.step(name, Outcome::Failed, says);
-        let answer = answer::to(snapshot, refusal, &HeaderValue::from_static("-"));
+        let answer = answer::to(snapshot, refusal, &HeaderValue::from_static("-"), None);
         self.step("verdict", Outcome::Failed, answer.status().to_string());
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
             if let Some(value) = answer.headers().get(&name) {

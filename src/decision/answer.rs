@@ -14,11 +14,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::refusal::join;
-use super::{Barred, Cause, Refusal};
+use super::grpc;
+use super::reason::Reason;
+use super::refusal::{Barred, Cause, Refusal, join};
 use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
-use crate::route::{Ambiguity, TargetError};
+use crate::route::Ambiguity;
 use crate::snapshot::{Resource, Route, Snapshot};
 use crate::telemetry::push_json;
 use crate::token::TokenError;
@@ -26,6 +27,9 @@ use crate::upstream::Fault;
 
 /// The field with the id of a request, in requests and responses.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The error code of RFC 6750 §3.1 for a token that does not authenticate its request.
+const INVALID_TOKEN: &str = "invalid_token";
 
 /// The value of `Retry-After`, in seconds, when the gateway is overloaded.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
@@ -45,11 +49,11 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    fn new(reason: Reason) -> Self {
         Self {
-            status,
-            code,
-            detail: detail.into(),
+            status: reason.status(),
+            code: reason.code(),
+            detail: reason.client().into(),
             challenge: None,
             allow: None,
             retry_after: None,
@@ -70,28 +74,100 @@ impl Problem {
             ..self
         }
     }
-}
 
-/// Returns the response to a refused request.
-#[must_use]
-pub fn to(snapshot: &Snapshot, refusal: &Refusal<'_>, request_id: &HeaderValue) -> Response<Bytes> {
-    let problem = problem(&refusal.cause, snapshot.config.errors);
-    let metadata_url = match refusal.route {
-        Some(route) => snapshot.metadata_url(route),
-        None => None,
-    };
-    let mut response = respond(problem, metadata_url, request_id);
-    if refusal.cause.closes() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+    fn ambiguous(self, what: Ambiguity, barred: &Barred) -> Self {
+        let why = match barred {
+            Barred::NotAllowed => "which is not allowed here",
+            Barred::NoRoute => "and nothing here answers to it",
+            Barred::Shadowed(_) => "and one of them is not allowed here",
+        };
+        Self {
+            detail: format!("{} ({what}), {why}.", self.detail).into(),
+            ..self
+        }
     }
-    response
+
+    fn method_not_allowed(self, allow: &str) -> Self {
+        Self {
+            detail: format!("{} {allow}.", self.detail).into(),
+            allow: Some(allow.to_owned()),
+            ..self
+        }
+    }
+
+    /// Adds what RFC 6750 §3.1 demands of the answer to a token.
+    fn token(self, error: TokenError, needed: &[Scope], level: ErrorDetail) -> Self {
+        let scope = join(needed);
+        match error {
+            // A client without credentials gets no error code, only the scopes that it needs (RFC
+            // 6750 §3.1).
+            TokenError::Missing => self.with_challenge(challenge(None, "", &scope)),
+            TokenError::Several => {
+                let challenge = challenge(Some(self.code), &self.detail, &scope);
+                self.with_challenge(challenge)
+            }
+            // Without keys there is no verdict: the caller's token may be valid.
+            TokenError::KeysUnavailable { retry_after } => {
+                self.with_retry_after(rounded_up(retry_after))
+            }
+            _ if level == ErrorDetail::Full => {
+                let challenge = challenge(Some(INVALID_TOKEN), &self.detail, &scope);
+                self.with_challenge(challenge)
+            }
+            _ => Self {
+                code: INVALID_TOKEN,
+                detail: "The access token is not valid.".into(),
+                ..self.with_challenge(challenge(Some(INVALID_TOKEN), "", &scope))
+            },
+        }
+    }
+
+    fn insufficient_scope(self, missing: &[Scope], level: ErrorDetail) -> Self {
+        let scope = join(missing);
+        let description = match level {
+            ErrorDetail::Full => "The access token does not carry the scopes that this needs.",
+            ErrorDetail::Minimal => "",
+        };
+        let challenge = challenge(Some(self.code), description, &scope);
+        Self {
+            detail: format!("{} {scope}.", self.detail).into(),
+            missing: missing.to_vec(),
+            ..self.with_challenge(challenge)
+        }
+    }
 }
 
-/// Returns the sentence that a refused client gets.
-pub(crate) fn detail(snapshot: &Snapshot, refusal: &Refusal<'_>) -> String {
+/// Returns the response to a refused request. `grpc` is the content type of a call of gRPC.
+#[must_use]
+pub fn to(
+    snapshot: &Snapshot,
+    refusal: &Refusal<'_>,
+    request_id: &HeaderValue,
+    grpc: Option<&HeaderValue>,
+) -> Response<Bytes> {
     let problem = problem(&refusal.cause, snapshot.config.errors);
-    problem.detail.into_owned()
+    let mut headers = head(&problem);
+    if let Some(challenge) = &problem.challenge {
+        let metadata_url = match refusal.route {
+            Some(route) => snapshot.metadata_url(route),
+            None => None,
+        };
+        set(
+            &mut headers,
+            WWW_AUTHENTICATE,
+            with_metadata(challenge, metadata_url),
+        );
+    }
+    if refusal.reason().closes() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let mut response = Response::new(Bytes::from(body(&problem, request_id)));
+    *response.status_mut() = problem.status;
+    *response.headers_mut() = headers;
+    match grpc {
+        Some(content_type) => grpc::refused(response, content_type, &problem.detail),
+        None => response,
+    }
 }
 
 /// An answer of the gateway itself that is no refusal.
@@ -138,34 +214,28 @@ fn preflight(headers: HeaderMap) -> Response<Option<Bytes>> {
     response
 }
 
-fn respond(
-    problem: Problem,
-    metadata_url: Option<&str>,
-    request_id: &HeaderValue,
-) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body(&problem, request_id)));
-    *response.status_mut() = problem.status;
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+/// Returns the header fields of a problem, but for its challenge.
+fn head(problem: &Problem) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let kind = HeaderValue::from_static("application/problem+json");
+    headers.insert(CONTENT_TYPE, kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(challenge) = problem.challenge {
-        let challenge = match metadata_url {
-            // The metadata lets a client find its authorization server (RFC 9728 §5.1).
-            Some(url) => [&challenge, r#", resource_metadata=""#, url, "\""].concat(),
-            None => challenge,
-        };
-        set(headers, WWW_AUTHENTICATE, challenge);
-    }
-    if let Some(allow) = problem.allow {
-        set(headers, ALLOW, allow);
+    if let Some(allow) = &problem.allow {
+        set(&mut headers, ALLOW, allow.clone());
     }
     if let Some(seconds) = problem.retry_after {
         headers.insert(RETRY_AFTER, seconds.into());
     }
-    response
+    headers
+}
+
+/// Adds the URL of the metadata to a challenge: the metadata lets a client find its authorization
+/// server (RFC 9728 §5.1).
+fn with_metadata(challenge: &str, metadata_url: Option<&str>) -> String {
+    match metadata_url {
+        Some(url) => [challenge, r#", resource_metadata=""#, url, "\""].concat(),
+        None => challenge.to_owned(),
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
@@ -227,183 +297,22 @@ fn metadata(resource: &Resource) -> Response<Option<Bytes>> {
 }
 
 fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
+    let problem = Problem::new(cause.reason());
     match cause {
-        Cause::TargetTooLong => Problem::new(
-            StatusCode::URI_TOO_LONG,
-            "target_too_long",
-            "The request target is too long.",
-        ),
-        Cause::Target(error) => target(error),
-        Cause::Ambiguous { what, barred } => ambiguous(*what, barred),
-        Cause::Shadowed { .. } => Problem::new(
-            StatusCode::NOT_FOUND,
-            "shadowed_path",
-            "No route serves this spelling of the path.",
-        ),
-        Cause::Misdirected => Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "misdirected",
-            "This connection is for another host; open one for this host.",
-        ),
-        Cause::NotFound => Problem::new(
-            StatusCode::NOT_FOUND,
-            "no_route",
-            "There is nothing at this path.",
-        ),
-        Cause::Method { allow } => method_not_allowed(allow),
-        Cause::Token { error, needed } => token(*error, needed, level),
+        Cause::Ambiguous { what, barred } => problem.ambiguous(*what, barred),
+        Cause::Method { allow } => problem.method_not_allowed(allow),
+        Cause::Token { error, needed } => problem.token(*error, needed, level),
+        Cause::Denied(Denial::Anonymous) => problem.token(TokenError::Missing, &[], level),
+        Cause::Denied(Denial::InsufficientScope { missing }) => {
+            problem.insufficient_scope(missing, level)
+        }
         // A 403 may have a challenge if other credentials would be enough (RFC 9110 §11.6.1): a
         // page that may use a token itself sends it in another place.
-        Cause::CrossSite => Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross_site_request",
-            "The access token is in a cookie, and pages of this origin may not use it here.",
-        )
-        .with_challenge(challenge(None, "", "")),
-        Cause::Denied(Denial::Anonymous) => token(TokenError::Missing, &[], level),
-        Cause::Denied(Denial::InsufficientScope { missing }) => insufficient_scope(missing, level),
-        Cause::Framing => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_framing",
-            "The request uses a transfer coding other than chunked.",
-        ),
-        Cause::Padded => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_field",
-            "A field of the request begins or ends with white space.",
-        ),
-        Cause::BodyMalformed | Cause::BodyCut => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_body",
-            "The request body broke its framing, or ended before its end.",
-        ),
-        Cause::BodyTooLarge => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "The request body is longer than is allowed here.",
-        ),
-        Cause::BodyStalled => Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            "The request body stopped coming.",
-        ),
-        Cause::Fields => Problem::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "too_many_fields",
-            "The request has more fields than are allowed here.",
-        ),
-        Cause::Overloaded => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "The gateway is busy.",
-        )
-        .with_retry_after(OVERLOADED_RETRY_AFTER),
-        Cause::Deadline(_) => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "request_timeout",
-            "The request took too long.",
-        ),
-        Cause::Upgrade => Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "upgrade_not_allowed",
-            "There is no WebSocket at this path.",
-        ),
-        Cause::Upstream(fault) => upstream(fault),
-        Cause::Defect => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "The gateway failed.",
-        ),
-    }
-}
-
-fn target(error: &TargetError) -> Problem {
-    match error {
-        TargetError::Form => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_target",
-            "The request target is not a path of this server.",
-        ),
-        TargetError::Host => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_host",
-            "The Host field is missing, repeated or invalid.",
-        ),
-    }
-}
-
-fn ambiguous(what: Ambiguity, barred: &Barred) -> Problem {
-    let why = match barred {
-        Barred::NotAllowed => "which is not allowed here",
-        Barred::NoRoute => "and nothing here answers to it",
-        Barred::Shadowed(_) => "and one of them is not allowed here",
-    };
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "ambiguous_path",
-        format!("The path can be read in more than one way ({what}), {why}."),
-    )
-}
-
-fn method_not_allowed(allow: &str) -> Problem {
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        format!("This path answers to {allow}."),
-    );
-    Problem {
-        allow: Some(allow.to_owned()),
-        ..problem
-    }
-}
-
-fn upstream(fault: &Fault) -> Problem {
-    match fault {
-        fault if fault.is_timeout() => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "upstream_timeout",
-            "The upstream did not answer in time.",
-        ),
-        Fault::Overloaded | Fault::Full => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "upstream_overloaded",
-            "Too many requests wait for the upstream; try again later.",
-        )
-        .with_retry_after(OVERLOADED_RETRY_AFTER),
-        _ => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "upstream_failed",
-            "The upstream did not answer.",
-        ),
-    }
-}
-
-/// Returns the problem for an error of a token, with the error code and the status of RFC 6750
-/// §3.1.
-fn token(error: TokenError, needed: &[Scope], level: ErrorDetail) -> Problem {
-    let scope = join(needed);
-    match error {
-        // A client without credentials gets no error code, only the scopes that it needs (RFC 6750
-        // §3.1).
-        TokenError::Missing => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "missing_token",
-            "This needs an access token, and the request has none.",
-        )
-        .with_challenge(challenge(None, "", &scope)),
-        TokenError::Several => {
-            let detail = "The request holds more than one access token.";
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
-                .with_challenge(challenge(Some("invalid_request"), detail, &scope))
+        Cause::CrossSite => problem.with_challenge(challenge(None, "", "")),
+        Cause::Overloaded | Cause::Upstream(Fault::Overloaded | Fault::Full) => {
+            problem.with_retry_after(OVERLOADED_RETRY_AFTER)
         }
-        // Without keys there is no verdict: the caller's token may be valid.
-        TokenError::KeysUnavailable { retry_after } => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "keys_unavailable",
-            "The token cannot be verified now: its issuer's keys are not available.",
-        )
-        .with_retry_after(rounded_up(retry_after)),
-        _ => invalid_token(error, &scope, level),
+        _ => problem,
     }
 }
 
@@ -411,56 +320,6 @@ fn token(error: TokenError, needed: &[Scope], level: ErrorDetail) -> Problem {
 /// §10.2.3).
 fn rounded_up(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
-}
-
-fn invalid_token(error: TokenError, scope: &str, level: ErrorDetail) -> Problem {
-    let is_detailed = level == ErrorDetail::Full;
-    let (code, detail) = if error.is_genuine() && is_detailed {
-        (error.name(), sentence(error))
-    } else {
-        ("invalid_token", "The access token is not valid.")
-    };
-    let description = if is_detailed { detail } else { "" };
-    Problem::new(StatusCode::UNAUTHORIZED, code, detail).with_challenge(challenge(
-        Some("invalid_token"),
-        description,
-        scope,
-    ))
-}
-
-fn sentence(error: TokenError) -> &'static str {
-    match error {
-        TokenError::Expired => "The access token has expired.",
-        TokenError::NotYetValid => "The access token is not yet valid.",
-        TokenError::Audience => "The access token is for another audience.",
-        TokenError::Client => "The access token was issued to a client that may not use this API.",
-        TokenError::NotAccessToken => "The token is not an access token.",
-        TokenError::RequiredClaim => {
-            "The access token does not have a claim that this API requires."
-        }
-        TokenError::SenderConstrained => {
-            "The access token is bound to a key, and proof of possession is not supported here."
-        }
-        TokenError::ClientCertificate => {
-            "The access token is bound to a client certificate that this connection does not have."
-        }
-        _ => "The access token is not valid.",
-    }
-}
-
-fn insufficient_scope(missing: &[Scope], level: ErrorDetail) -> Problem {
-    let scope = join(missing);
-    let description = match level {
-        ErrorDetail::Full => "The access token does not carry the scopes that this needs.",
-        ErrorDetail::Minimal => "",
-    };
-    let detail = format!("The access token lacks: {scope}.");
-    let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail);
-    Problem {
-        missing: missing.to_vec(),
-        ..problem
-    }
-    .with_challenge(challenge(Some("insufficient_scope"), description, &scope))
 }
 
 /// Returns a challenge of RFC 6750 §3. Nothing needs escaping: the descriptions are constants of
@@ -589,17 +448,14 @@ mod tests {
             missing: scopes("b c"),
         });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";
-        let response = respond(
-            problem(&cause, ErrorDetail::Full),
-            Some(url),
-            &HeaderValue::from_static("id-1"),
-        );
-        let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        let problem = problem(&cause, ErrorDetail::Full);
+        let challenge = with_metadata(problem.challenge.as_deref().unwrap(), Some(url));
         assert!(
             challenge.ends_with(&format!(r#", resource_metadata="{url}""#)),
             "{challenge}"
         );
-        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        let body = body(&problem, &HeaderValue::from_static("id-1"));
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         // RFC 9457 §4.2.1: a problem without a type of its own has the title of its status.
         assert_eq!(
             (&body["type"], &body["title"]),
@@ -612,10 +468,7 @@ mod tests {
         assert_eq!(body["code"], "insufficient_scope");
         assert_eq!(body["missing_scopes"], serde_json::json!(["b", "c"]));
         assert_eq!(body["request_id"], "id-1");
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(head(&problem)["content-type"], "application/problem+json");
     }
 
     #[test]
@@ -627,7 +480,10 @@ mod tests {
             "a\nline",
             "\u{7f} \u{e9} \u{2028}",
         ] {
-            let problem = Problem::new(StatusCode::NOT_FOUND, "no_route", detail);
+            let problem = Problem {
+                detail: detail.into(),
+                ..Problem::new(Reason::NoRoute)
+            };
             let body = body(&problem, &HeaderValue::from_static("id-1"));
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(

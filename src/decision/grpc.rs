@@ -39,7 +39,7 @@ pub(crate) fn expose(headers: &mut HeaderMap) {
 
 /// Turns a refusal into a response without a body, whose head holds the status at once
 /// ("Trailers-Only").
-pub(crate) fn refused(
+pub(super) fn refused(
     response: Response<Bytes>,
     content_type: &HeaderValue,
     detail: &str,

@@ -107,6 +107,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::telemetry::Label as _;
 
     const MAX: usize = 4;
 
@@ -183,7 +184,7 @@ mod tests {
         ] {
             let mut head = head(version, fields);
             let refused = admit(&mut head, None, MAX).err();
-            let found = refused.as_ref().map(Refusal::reason);
+            let found = refused.as_ref().map(|refusal| refusal.reason().name());
             assert_eq!(found, reason, "{version:?} {fields:?}");
         }
     }

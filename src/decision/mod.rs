@@ -14,13 +14,15 @@ pub mod forwarded;
 pub mod grpc;
 pub mod hygiene;
 mod preflight;
+mod reason;
 mod refusal;
 mod rule;
 
 pub use answer::OwnAnswer;
 pub use facts::RequestFacts;
 pub use hygiene::admit;
-pub use refusal::{Barred, Cause, REASONS, Refusal};
+pub use reason::{Blame, Reason};
+pub use refusal::{Barred, Cause, Refusal};
 
 use rule::Rule;
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::reason::Reason;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
 use crate::snapshot::Route;
@@ -118,139 +119,104 @@ impl<'s> Refusal<'s> {
         }
     }
 
-    /// Returns the reason as logs and metrics name it, which is more exact than the client's code.
+    /// Returns the reason of the refusal.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         self.cause.reason()
     }
 }
 
 impl Cause {
-    /// Returns the index of the reason in [`REASONS`].
+    /// Returns the reason of the refusal.
     #[must_use]
-    pub fn reason_index(&self) -> usize {
-        let reason = self.reason();
-        // A reason that is missing in the list would be counted as the first one.
-        REASONS
-            .iter()
-            .position(|known| *known == reason)
-            .unwrap_or_default()
-    }
-
-    /// Returns the reason as logs and metrics name it, which is more exact than the client's code.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Cause::Token { error, .. } => error.name(),
-            Cause::TargetTooLong => "target_too_long",
-            Cause::Target(error) => target_reason(error),
-            Cause::Ambiguous { .. } => "ambiguous_path",
-            Cause::Shadowed { .. } => "shadowed_path",
-            Cause::NotFound => "no_route",
-            Cause::Method { .. } => "method_not_allowed",
-            Cause::CrossSite => "cross_site_request",
-            Cause::Denied(Denial::InsufficientScope { .. }) => "insufficient_scope",
-            Cause::Denied(Denial::Anonymous) => TokenError::Missing.name(),
-            Cause::Framing => "invalid_framing",
-            Cause::Padded => "malformed_field",
-            Cause::BodyTooLarge => "body_too_large",
-            Cause::BodyStalled => "body_timeout",
-            Cause::BodyMalformed | Cause::BodyCut => "malformed_body",
-            Cause::Deadline(_) => "request_timeout",
-            Cause::Upstream(fault) => fault_reason(fault),
-            Cause::Defect => "internal_error",
-            Cause::Upgrade => "upgrade_not_allowed",
-            Cause::Fields => "too_many_fields",
-            Cause::Overloaded => "overloaded",
-            Cause::Misdirected => "misdirected",
+            Self::TargetTooLong => Reason::TargetTooLong,
+            Self::Target(TargetError::Form) => Reason::MalformedTarget,
+            Self::Target(TargetError::Host) => Reason::InvalidHost,
+            Self::Ambiguous { .. } => Reason::AmbiguousPath,
+            Self::Shadowed { .. } => Reason::ShadowedPath,
+            Self::NotFound => Reason::NoRoute,
+            Self::Method { .. } => Reason::MethodNotAllowed,
+            Self::Token { error, .. } => token_reason(*error),
+            Self::CrossSite => Reason::CrossSiteRequest,
+            Self::Denied(Denial::InsufficientScope { .. }) => Reason::InsufficientScope,
+            Self::Denied(Denial::Anonymous) => Reason::MissingToken,
+            Self::Framing => Reason::InvalidFraming,
+            Self::Padded => Reason::MalformedField,
+            Self::BodyMalformed | Self::BodyCut => Reason::MalformedBody,
+            Self::BodyTooLarge => Reason::BodyTooLarge,
+            Self::BodyStalled => Reason::BodyTimeout,
+            Self::Deadline(_) => Reason::RequestTimeout,
+            Self::Upgrade => Reason::UpgradeNotAllowed,
+            Self::Misdirected => Reason::Misdirected,
+            Self::Upstream(fault) => fault_reason(fault),
+            Self::Fields => Reason::TooManyFields,
+            Self::Overloaded => Reason::Overloaded,
+            Self::Defect => Reason::InternalError,
         }
     }
 
-    /// Returns whether the client's connection must close: the end of the request is in doubt, or
-    /// the client does not send it.
-    #[must_use]
-    pub(super) fn closes(&self) -> bool {
-        matches!(
-            self,
-            Cause::TargetTooLong
-                | Cause::Target(_)
-                | Cause::Framing
-                | Cause::BodyMalformed
-                | Cause::BodyCut
-                | Cause::BodyTooLarge
-                | Cause::BodyStalled
-                | Cause::Deadline(_)
-        )
-    }
-
-    /// Returns the explanation for the log, in one sentence.
+    /// Returns the explanation for the log, in one sentence: that of the reason, with the values
+    /// that only the cause has.
     #[must_use]
     pub fn explanation(&self) -> Cow<'static, str> {
+        let sentence = self.reason().operator();
         match self {
-            Cause::TargetTooLong => "the request target is too long".into(),
-            Cause::Target(error) => error.to_string().into(),
-            Cause::Ambiguous { what, barred } => ambiguous(*what, barred).into(),
-            Cause::Shadowed { by } => {
-                format!("an application may take the path for one of the stricter \"{by}\"").into()
-            }
-            Cause::NotFound => "no route has this path".into(),
-            Cause::Method { allow } => {
-                format!("the route is there for other methods: {allow}").into()
-            }
-            Cause::Token { error, .. } => error.to_string().into(),
-            Cause::CrossSite => "the token is in a cookie, \
-                                 and a page of another origin may have made the request"
+            Self::Ambiguous { what, barred } => match barred {
+                Barred::NotAllowed | Barred::NoRoute => format!("{sentence} {what}").into(),
+                Barred::Shadowed(by) => format!(
+                    "{sentence} {what}; an application may take it for the stricter \"{by}\""
+                )
                 .into(),
-            Cause::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
-            Cause::Denied(Denial::InsufficientScope { missing }) => {
-                format!("the token lacks: {}", join(missing)).into()
+            },
+            Self::Shadowed { by } => format!("{sentence} \"{by}\"").into(),
+            Self::Method { allow } => format!("{sentence} {allow}").into(),
+            Self::Denied(Denial::InsufficientScope { missing }) => {
+                format!("{sentence} {}", join(missing)).into()
             }
-            Cause::Framing => "the transfer coding is not \"chunked\" alone".into(),
-            Cause::Padded => "a field begins or ends with white space".into(),
-            Cause::BodyMalformed => "the request body broke its framing".into(),
-            Cause::BodyCut => "the client closed its side of the connection \
-                               in the middle of the request body"
+            Self::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
+            Self::BodyCut => "the client closed its side of the connection \
+                              in the middle of the request body"
                 .into(),
-            Cause::BodyTooLarge => "the request body is longer than the limit".into(),
-            Cause::BodyStalled => "the request body stopped coming".into(),
-            Cause::Deadline(limit) => format!("the request was not done within {limit:?}").into(),
-            Cause::Upgrade => "the route has no \"websocket\"".into(),
-            Cause::Fields => "the request has more fields than the limit".into(),
-            Cause::Overloaded => {
-                "as many requests as \"limits.requests\" allows are being answered".into()
-            }
-            Cause::Misdirected => "the TLS connection was opened for another host".into(),
-            Cause::Upstream(fault) => fault.to_string().into(),
-            Cause::Defect => "the gateway panicked; standard error names the place".into(),
+            Self::Deadline(limit) => format!("{sentence} {limit:?}").into(),
+            Self::Upstream(fault) => fault.to_string().into(),
+            _ => sentence.into(),
         }
     }
 }
 
-fn ambiguous(what: Ambiguity, barred: &Barred) -> String {
-    match barred {
-        Barred::Shadowed(by) => format!(
-            "the path is ambiguous: {what}; an application may take it for the stricter \"{by}\""
-        ),
-        Barred::NotAllowed | Barred::NoRoute => format!("the path is ambiguous: {what}"),
-    }
-}
-
-fn target_reason(error: &TargetError) -> &'static str {
+fn token_reason(error: TokenError) -> Reason {
     match error {
-        TargetError::Form => "malformed_target",
-        TargetError::Host => "invalid_host",
+        TokenError::Missing => Reason::MissingToken,
+        TokenError::Several => Reason::SeveralTokens,
+        TokenError::TooLong => Reason::TokenTooLong,
+        TokenError::Malformed => Reason::MalformedToken,
+        TokenError::Algorithm => Reason::AlgorithmNotAllowed,
+        TokenError::UnknownIssuer => Reason::UnknownIssuer,
+        TokenError::UnknownKey => Reason::UnknownKey,
+        TokenError::Signature => Reason::BadSignature,
+        TokenError::KeysUnavailable { .. } => Reason::KeysUnavailable,
+        TokenError::Expired => Reason::TokenExpired,
+        TokenError::NotYetValid => Reason::TokenNotYetValid,
+        TokenError::Audience => Reason::WrongAudience,
+        TokenError::Client => Reason::WrongClient,
+        TokenError::NotAccessToken => Reason::NotAnAccessToken,
+        TokenError::RequiredClaim => Reason::RequiredClaim,
+        TokenError::SenderConstrained => Reason::SenderConstrainedToken,
+        TokenError::ClientCertificate => Reason::WrongClientCertificate,
     }
 }
 
-fn fault_reason(fault: &Fault) -> &'static str {
+fn fault_reason(fault: &Fault) -> Reason {
     match fault {
-        Fault::Connect(_) => "upstream_unreachable",
-        Fault::ConnectTimeout(_) => "upstream_connect_timeout",
-        Fault::ResponseTimeout(_) => "upstream_timeout",
-        Fault::Closed(_) | Fault::Request => "upstream_closed",
-        Fault::Protocol(_) => "upstream_protocol_error",
-        Fault::Unprocessed(_) => "upstream_refused",
-        Fault::Overloaded | Fault::Full => "upstream_overloaded",
+        Fault::Connect(_) => Reason::UpstreamUnreachable,
+        Fault::ConnectTimeout(_) => Reason::UpstreamConnectTimeout,
+        Fault::ResponseTimeout(_) => Reason::UpstreamTimeout,
+        Fault::Closed(_) | Fault::Request => Reason::UpstreamClosed,
+        Fault::Protocol(_) => Reason::UpstreamProtocolError,
+        Fault::Unprocessed(_) => Reason::UpstreamRefused,
+        Fault::Overloaded | Fault::Full => Reason::UpstreamOverloaded,
     }
 }
 
@@ -262,94 +228,4 @@ pub(super) fn join(scopes: &[Scope]) -> String {
         text.push_str(scope.as_str());
     }
     text
-}
-
-/// The reasons that are not about a token.
-const OWN: &[&str] = &[
-    "target_too_long",
-    "malformed_target",
-    "invalid_host",
-    "ambiguous_path",
-    "no_route",
-    "shadowed_path",
-    "method_not_allowed",
-    "insufficient_scope",
-    "cross_site_request",
-    "invalid_framing",
-    "malformed_field",
-    "body_too_large",
-    "body_timeout",
-    "request_timeout",
-    "upstream_unreachable",
-    "upstream_connect_timeout",
-    "upstream_timeout",
-    "upstream_closed",
-    "upstream_protocol_error",
-    "internal_error",
-    "malformed_body",
-    "upgrade_not_allowed",
-    "too_many_fields",
-    "overloaded",
-    "upstream_refused",
-    "upstream_overloaded",
-    "misdirected",
-];
-
-/// All reasons: the closed list of label values for metrics.
-pub const REASONS: [&str; OWN.len() + TokenError::RESULTS.len()] = {
-    let mut all = [""; OWN.len() + TokenError::RESULTS.len()];
-    let mut index = 0;
-    while index < all.len() {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "evaluated by the compiler, which refuses to go beyond the end"
-        )]
-        {
-            all[index] = if index < OWN.len() {
-                OWN[index]
-            } else {
-                TokenError::RESULTS[index - OWN.len()]
-            };
-        }
-        index += 1;
-    }
-    all
-};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_reason_has_a_code_of_its_own() {
-        let unique: std::collections::BTreeSet<_> = REASONS.iter().collect();
-        assert_eq!(unique.len(), REASONS.len());
-        assert_eq!(Cause::NotFound.reason(), "no_route");
-        let expired = Cause::Token {
-            error: TokenError::Expired,
-            needed: Vec::new(),
-        };
-        assert_eq!(expired.reason(), "token_expired");
-        assert_eq!(Cause::BodyStalled.reason(), "body_timeout");
-        assert_eq!(Cause::BodyMalformed.reason(), "malformed_body");
-        assert_eq!(
-            Cause::Upstream(Fault::Protocol("".into())).reason(),
-            "upstream_protocol_error"
-        );
-    }
-
-    #[test]
-    fn each_reason_is_explained_to_operators() {
-        let page = include_str!("../../docs/answers.md");
-        // "valid" is the one result of a verification that is no refusal.
-        for reason in REASONS
-            .iter()
-            .filter(|reason| **reason != TokenError::RESULTS[0])
-        {
-            assert!(
-                page.contains(&format!("\n| `{reason}` | ")),
-                "docs/answers.md has no line for {reason}"
-            );
-        }
-    }
 }

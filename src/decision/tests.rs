@@ -7,7 +7,7 @@ use super::*;
 use crate::clock::UnixTime;
 use crate::config::Config;
 use crate::net::Peer;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Label as _, Metrics};
 
 const FILE: &str = r#"
 [server]
@@ -46,7 +46,7 @@ token_from = ["cookie:session"]
 
 fn snapshot() -> Snapshot {
     let config = Config::parse(FILE, "gateway.toml").unwrap();
-    let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+    let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
     Snapshot::compile(config, &metrics, None).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn verdict(snapshot: &Snapshot, request: Builder, peer: Option<&Peer>) -> &'stat
     let mut head = fixture::head(request);
     let facts = match admit(&mut head, peer, snapshot.config.server.limits.head_fields) {
         Ok(facts) => facts,
-        Err(refusal) => return refusal.reason(),
+        Err(refusal) => return refusal.reason().name(),
     };
     let context = RequestContext::at(UnixTime(0));
     let decision = decide(snapshot, facts, None, context);
@@ -72,7 +72,7 @@ fn verdict(snapshot: &Snapshot, request: Builder, peer: Option<&Peer>) -> &'stat
             assert_eq!(&*route.label, "/open");
             "preflight"
         }
-        Err(refusal) => refusal.reason(),
+        Err(refusal) => refusal.reason().name(),
     }
 }
 

@@ -21,12 +21,12 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use super::*;
 use crate::clock::UnixTime;
 use crate::config::Config;
-use crate::decision::{Decision, REASONS, RequestFacts, Verdict, admit, answer, decide};
+use crate::decision::{Decision, Reason, RequestFacts, Verdict, admit, answer, decide};
 use crate::issuer::{Issuer, fixture};
 use crate::policy::{Denial, Principal, Scope};
 use crate::reload::{self, Reloaded, Reloader};
 use crate::snapshot::{Live, RouteIndex, Snapshot};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, Label as _, Metrics};
 use crate::token::{SharedCache, TokenError};
 use chance::Chance;
 use model::{
@@ -150,7 +150,7 @@ impl Observed {
             Ok(other) => panic!("{other:?}"),
             Err(refusal) => refusal,
         };
-        let response = answer::to(snapshot, &refusal, &HeaderValue::from_static("id"));
+        let response = answer::to(snapshot, &refusal, &HeaderValue::from_static("id"), None);
         let issuer = refusal.verifier.map(|verifier| verifier.name().clone());
         let needed = match &refusal.cause {
             Cause::Token { needed, .. } => needed.clone(),
@@ -158,7 +158,7 @@ impl Observed {
             _ => Vec::new(),
         };
         Self {
-            reason: refusal.reason(),
+            reason: refusal.reason().name(),
             status: response.status().as_u16(),
             challenge: response.headers().get(WWW_AUTHENTICATE).cloned(),
             route: refusal.route.map(|route| route.index),
@@ -212,7 +212,7 @@ struct World {
 }
 
 fn metrics_of_its_own() -> Arc<Metrics> {
-    Arc::new(Metrics::new(&REASONS, &TokenError::RESULTS).unwrap())
+    Arc::new(Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap())
 }
 
 fn parse(text: &str) -> Config {

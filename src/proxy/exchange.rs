@@ -17,7 +17,7 @@ use crate::config::AccessLog;
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::snapshot::{Route, RouteIndex};
-use crate::telemetry::{AccessLine, Ending, RouteMetrics};
+use crate::telemetry::{AccessLine, Ending, Label as _, RouteMetrics};
 use crate::token::{Verifier, VerifierId};
 use crate::transform::{HeaderRules, origin_of};
 
@@ -215,15 +215,13 @@ impl Exchange {
 
     /// Makes the response to a refusal, and notes it.
     pub(super) fn refused(&mut self, refusal: &Refusal<'_>) -> Response<Bytes> {
-        let mut response = answer::to(&self.view.snapshot, refusal, &self.request_id);
+        let snapshot = &self.view.snapshot;
+        let grpc = self.grpc.as_ref();
+        let mut response = answer::to(snapshot, refusal, &self.request_id, grpc);
         let fields = response.headers_mut();
         fields.insert(headers::REQUEST_ID, self.request_id.clone());
         self.worker.dates.complete(fields);
-        self.note_refusal(refusal, response.status().as_u16());
-        if let Some(content_type) = &self.grpc {
-            let detail = answer::detail(&self.view.snapshot, refusal);
-            response = grpc::refused(response, content_type, &detail);
-        }
+        self.note_refusal(refusal);
         if let Some(route) = refusal.route {
             self.apply_rules(route, response.headers_mut());
         }
@@ -276,8 +274,8 @@ impl Exchange {
         }
     }
 
-    fn note_refusal(&mut self, refusal: &Refusal<'_>, status: u16) {
-        self.outcome.status = Some(status);
+    fn note_refusal(&mut self, refusal: &Refusal<'_>) {
+        self.outcome.status = Some(refusal.reason().status().as_u16());
         self.outcome.route = refusal.route.map(|route| route.index);
         match &refusal.cause {
             Cause::Token { error, .. } => {
@@ -295,9 +293,9 @@ impl Exchange {
 
     /// Counts a refusal, and keeps its reason for the access log.
     fn count_refusal(&mut self, cause: &Cause) {
-        self.route_metrics().refused(cause.reason_index());
+        self.route_metrics().refused(cause.reason());
         if self.view.snapshot.config.log.access != AccessLog::Off {
-            self.outcome.failure = Some((cause.reason(), cause.explanation()));
+            self.outcome.failure = Some((cause.reason().name(), cause.explanation()));
         }
     }
 

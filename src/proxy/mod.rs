@@ -116,6 +116,7 @@ mod cached_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Reason;
 
     #[test]
     fn a_panic_is_a_refusal() {
@@ -127,6 +128,6 @@ mod tests {
             panic!("a defect")
         };
         let outcome: Result<(), Refusal<'_>> = runtime.block_on(catch_panic(pin!(walk)));
-        assert_eq!(outcome.unwrap_err().reason(), "internal_error");
+        assert_eq!(outcome.unwrap_err().reason(), Reason::InternalError);
     }
 }

@@ -1,7 +1,5 @@
 //! The target of a request: its method, host and path, as the client sent them.
 
-use std::fmt;
-
 use http::header::HOST;
 use http::{HeaderMap, Method, Uri, Version};
 
@@ -170,17 +168,6 @@ fn is_port(digits: &str) -> bool {
     }
     value <= MAX
 }
-
-impl fmt::Display for TargetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Form => "the request target is not a path of this server",
-            Self::Host => "the Host field is missing, repeated, invalid or not the authority",
-        })
-    }
-}
-
-impl std::error::Error for TargetError {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use prometheus::{Gauge, IntCounter, IntGauge};
 
 use super::histogram::{Buckets, Distribution};
 use super::sharded::{Apart, Count, Sharded};
-use super::{Counter, Counters, Histogram};
+use super::{Counter, Counters, Histogram, Label};
 
 /// The methods with a label of their own; a client can invent any number of others.
 const METHODS: [&str; 8] = [
@@ -106,9 +106,9 @@ impl RouteMetrics {
         exchanges.0.duration.observe(took, writer);
     }
 
-    /// Counts a refusal by the index of its reason.
-    pub fn refused(&self, reason: usize) {
-        self.refusals.increment(reason);
+    /// Counts a refusal by its reason.
+    pub fn refused(&self, reason: impl Label) {
+        self.refusals.increment(reason.index());
     }
 
     /// Returns the number of requests by method and ending, without those that are 0.

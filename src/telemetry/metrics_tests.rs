@@ -3,10 +3,18 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Ending, EndpointState, KeptLabels, Metrics};
+use super::{Ending, EndpointState, KeptLabels, Label as _, Metrics, labels};
+
+labels! {
+    /// Two reasons.
+    enum Reason {
+        Missing = "missing_token",
+        Expired = "expired",
+    }
+}
 
 fn metrics() -> Metrics {
-    Metrics::new(&["missing_token", "expired"], &["valid", "expired"]).unwrap()
+    Metrics::new(Reason::NAMES, &["valid", "expired"]).unwrap()
 }
 
 #[test]
@@ -23,7 +31,7 @@ fn a_route_is_counted_by_method_and_status_class() {
         Ending::Answered(418),
         Duration::from_millis(3),
     );
-    route.refused(1);
+    route.refused(Reason::Expired);
     let text = metrics.render().unwrap();
     for line in [
         r#"scopegate_requests_total{method="GET",route="/orders/{id}",status="2xx"} 1"#,
@@ -84,10 +92,12 @@ fn the_exposition_is_what_operators_know() {
     route.record(&Method::HEAD, Ending::Answered(999), Duration::ZERO);
     route.record(&Method::GET, Ending::Cut, Duration::ZERO);
     route.record(&Method::GET, Ending::Left, Duration::ZERO);
-    route.refused(1);
-    route.refused(0);
-    route.refused(1);
-    metrics.route("/idle \"quoted\" \\").refused(1);
+    route.refused(Reason::Expired);
+    route.refused(Reason::Missing);
+    route.refused(Reason::Expired);
+    metrics
+        .route("/idle \"quoted\" \\")
+        .refused(Reason::Expired);
     let issuer = metrics.issuer("idp");
     issuer.verifications.increment(0);
     issuer.verifications.increment(1);
@@ -140,7 +150,7 @@ fn each_metric_is_explained_to_operators() {
     let metrics = metrics();
     let route = metrics.route("/");
     route.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
-    route.refused(0);
+    route.refused(Reason::Missing);
     let issuer = metrics.issuer("idp");
     issuer.verifications.increment(0);
     issuer.refreshes.increment(0);

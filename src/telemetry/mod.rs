@@ -11,6 +11,7 @@ mod families;
 mod gateway_metrics;
 mod handles;
 mod histogram;
+mod label;
 mod metrics;
 #[cfg(test)]
 mod metrics_tests;
@@ -24,6 +25,8 @@ pub use event_log::{Event, EventLog};
 pub use gateway_metrics::GatewayMetrics;
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
+pub use label::Label;
+pub(crate) use label::labels;
 pub use metrics::{EndpointState, KeptLabels, Metrics};
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::Throttle;

@@ -1,6 +1,5 @@
 //! The errors of a request's token.
 
-use std::fmt;
 use std::time::Duration;
 
 /// The reason for which a token does not authenticate its request.
@@ -103,56 +102,7 @@ impl TokenError {
             .copied()
             .unwrap_or("token_error")
     }
-
-    /// Returns whether the signature had been verified: only then may the caller learn which check
-    /// failed (requirements.md#t20).
-    #[must_use]
-    pub fn is_genuine(self) -> bool {
-        matches!(
-            self,
-            Self::Expired
-                | Self::NotYetValid
-                | Self::Audience
-                | Self::Client
-                | Self::NotAccessToken
-                | Self::RequiredClaim
-                | Self::SenderConstrained
-                | Self::ClientCertificate
-        )
-    }
 }
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "there is no token where this route looks for one",
-            Self::Several => "the request holds more than one token",
-            Self::TooLong => "the token is longer than the limit",
-            Self::Malformed => "the token is not a JWT with an object of claims",
-            Self::Algorithm => "the token's alg is not one that its issuer may use",
-            Self::UnknownIssuer => "the token's iss is not one of the route's issuers",
-            Self::UnknownKey => "no key of the issuer has the token's kid and alg",
-            Self::Signature => "the token's signature is not that of the issuer's key",
-            Self::KeysUnavailable { .. } => "the issuer's keys could not be fetched",
-            Self::Expired => "the token has expired",
-            Self::NotYetValid => "the token is not yet valid",
-            Self::Audience => "the token is for another audience",
-            Self::Client => "the token's client is not one that this API accepts",
-            Self::NotAccessToken => "the token is not an access token",
-            Self::RequiredClaim => {
-                "a claim that the issuer's entry requires is absent or has another value"
-            }
-            Self::SenderConstrained => {
-                "the token is bound to a key whose possession is not checked here"
-            }
-            Self::ClientCertificate => {
-                "the token is bound to a client certificate, and the connection has another or none"
-            }
-        })
-    }
-}
-
-impl std::error::Error for TokenError {}
 
 #[cfg(test)]
 mod tests {

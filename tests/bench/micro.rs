@@ -252,7 +252,8 @@ mod decide {
     use divan::{Bencher, black_box};
     use http::Request;
     use scopegate::clock::now;
-    use scopegate::decision::{Refusal, Verdict, admit, decide};
+    use scopegate::decision::{Verdict, admit, decide};
+    use scopegate::telemetry::Label as _;
     use scopegate::token::{RequestContext, SharedCache, WorkerCache};
 
     use super::{Key, Token, stage};
@@ -296,7 +297,10 @@ mod decide {
         bencher.bench_local(|| {
             let verdict =
                 super::at_once(decide(&snapshot, black_box(facts), Some(&cache), context));
-            let reason = verdict.as_ref().err().map(Refusal::reason);
+            let reason = verdict
+                .as_ref()
+                .err()
+                .map(|refusal| refusal.reason().name());
             assert_eq!(reason, refused);
             assert!(reason.is_some() || matches!(verdict, Ok(Verdict::Forward(_))));
         });

@@ -34,9 +34,9 @@ use std::sync::atomic::Ordering;
 
 use scopegate::clock::now;
 use scopegate::config::Config;
-use scopegate::decision::{REASONS, Verdict, admit, decide};
+use scopegate::decision::{Reason, Verdict, admit, decide};
 use scopegate::snapshot::Snapshot;
-use scopegate::telemetry::Metrics;
+use scopegate::telemetry::{Label as _, Metrics};
 use scopegate::token::{RequestContext, SharedCache, TokenError, WorkerCache};
 
 use callgrind::Callgrind;
@@ -202,7 +202,7 @@ const RELOAD: &str = "reload";
 
 fn reload_once(routes: u64) {
     let parse = |name| Config::parse(&stage::many_routes(routes, name), "gateway.toml").unwrap();
-    let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+    let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
     let before = Snapshot::compile(parse("before"), &metrics, None).unwrap();
     let after = Snapshot::compile(parse("after"), &metrics, Some(&before)).unwrap();
     after.prune(&metrics);

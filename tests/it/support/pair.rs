@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use scopegate::clock;
 use scopegate::config::Config;
-use scopegate::decision::{self, Cause, OwnAnswer, REASONS, Refusal, admit, decide};
+use scopegate::decision::{self, Cause, OwnAnswer, Reason, Refusal, admit, decide};
 use scopegate::policy::{Denial, Scope};
 use scopegate::snapshot::Snapshot;
-use scopegate::telemetry::Metrics;
+use scopegate::telemetry::{Label as _, Metrics};
 use scopegate::token::{CacheResult, RequestContext, SharedCache, TokenError, WorkerCache};
 use serde_json::{Value, json};
 
@@ -153,7 +153,7 @@ impl Pair {
         );
         let config = Config::parse(&text, "gateway.toml");
         let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
-        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+        let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 64);
         let gateway = Gateway::start(&text);
@@ -183,7 +183,7 @@ impl Pair {
     pub(crate) fn ask(&self, request: &Request) -> Verdict {
         let head = request.head();
         let Asked { route, refusal, .. } = self.decide(&head, None);
-        let reason = refusal.as_ref().map(Cause::reason);
+        let reason = refusal.as_ref().map(|cause| cause.reason().name());
         // Tokens of more than 8 KiB are not cached.
         let is_small = head
             .headers()
@@ -195,7 +195,7 @@ impl Pair {
             let again = self.decide(&head, Some(&self.cache));
             assert_eq!(again.route, route, "a cached token has another route");
             assert_eq!(
-                again.refusal.as_ref().map(Cause::reason),
+                again.refusal.as_ref().map(|cause| cause.reason().name()),
                 reason,
                 "a cached token has another verdict"
             );
