@@ -38,7 +38,7 @@ use crate::reload::{self, Loader, Watcher};
 use crate::server::{Inherited, Server, connection_room};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, Label as _, LogWriter, Metrics};
-use crate::token::{SharedCache, TokenError};
+use crate::token::SharedCache;
 
 /// A running gateway.
 #[derive(Debug)]
@@ -221,7 +221,7 @@ fn read(load: &Loader) -> Result<(Config, Watcher), Problems> {
 }
 
 fn new_metrics() -> Result<Arc<Metrics>, StartError> {
-    match Metrics::new(Reason::NAMES, &TokenError::RESULTS) {
+    match Metrics::new(Reason::NAMES) {
         Ok(metrics) => Ok(Arc::new(metrics)),
         Err(error) => Err(StartError::Metrics(error.to_string().into())),
     }

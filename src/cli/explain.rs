@@ -95,8 +95,7 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
         Some(file) => Some(read_certificate(file)?),
         None => None,
     };
-    let metrics =
-        Metrics::new(Reason::NAMES, &TokenError::RESULTS).expect("no metric is defined twice");
+    let metrics = Metrics::new(Reason::NAMES).expect("no metric is defined twice");
     let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -373,7 +372,7 @@ mod tests {
         arguments: &Arguments,
     ) -> Vec<(&'static str, String)> {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
-        let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
+        let metrics = Metrics::new(Reason::NAMES).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let explanation = LocalSet::new()
             .run_until(examine(&snapshot, question, arguments))

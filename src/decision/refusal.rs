@@ -229,3 +229,36 @@ pub(super) fn join(scopes: &[Scope]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Label as _;
+
+    #[test]
+    fn a_tokens_error_has_one_name_in_refusals_and_verifications() {
+        for error in [
+            TokenError::Missing,
+            TokenError::Several,
+            TokenError::TooLong,
+            TokenError::Malformed,
+            TokenError::Algorithm,
+            TokenError::UnknownIssuer,
+            TokenError::UnknownKey,
+            TokenError::Signature,
+            TokenError::KeysUnavailable {
+                retry_after: Duration::ZERO,
+            },
+            TokenError::Expired,
+            TokenError::NotYetValid,
+            TokenError::Audience,
+            TokenError::Client,
+            TokenError::NotAccessToken,
+            TokenError::RequiredClaim,
+            TokenError::SenderConstrained,
+            TokenError::ClientCertificate,
+        ] {
+            assert_eq!(token_reason(error).name(), error.verification().name());
+        }
+    }
+}

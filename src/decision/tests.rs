@@ -46,7 +46,7 @@ token_from = ["cookie:session"]
 
 fn snapshot() -> Snapshot {
     let config = Config::parse(FILE, "gateway.toml").unwrap();
-    let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
+    let metrics = Metrics::new(Reason::NAMES).unwrap();
     Snapshot::compile(config, &metrics, None).unwrap()
 }
 

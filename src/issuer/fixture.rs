@@ -160,7 +160,7 @@ pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
 
 /// Metrics that are not read.
 pub(crate) fn metrics() -> Arc<IssuerMetrics> {
-    Metrics::new(&[], &[]).unwrap().issuer("idp")
+    Metrics::new(&[]).unwrap().issuer("idp")
 }
 
 /// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure.

@@ -22,6 +22,7 @@ use super::last_good::LastGood;
 use super::{FetchPolicy, Issuer, Key, KeySource};
 use crate::clock;
 use crate::net::{Nearness, Url};
+use crate::telemetry::Refresh;
 use crate::web::{Bounds, Client, FetchError};
 
 /// The shortest delay between fetches, so that a cool-down of zero is not a busy loop.
@@ -29,10 +30,6 @@ const MIN_DELAY: Duration = Duration::from_millis(100);
 
 /// The largest number of times that the retry delay is doubled; `refresh` usually limits it first.
 const MAX_DOUBLINGS: u32 = 16;
-
-/// Indices into `IssuerMetrics::REFRESH_RESULTS`.
-const SUCCESS: usize = 0;
-const FAILURE: usize = 1;
 
 /// A reason why a refresh brought no keys.
 #[derive(Debug)]
@@ -149,7 +146,7 @@ async fn refresh(
         }
         Err(error) => {
             *failures = failures.saturating_add(1);
-            issuer.metrics().refreshes.increment(FAILURE);
+            issuer.metrics().refreshes.increment(Refresh::Failure);
             issuer.end_fetch(None);
             let delay = after_failure(policy, *failures, issuer.state().keys > 0);
             report_failure(issuer, &error, *failures, delay);
@@ -164,7 +161,7 @@ fn apply(issuer: &Issuer, fresh: Fresh, last_good: Option<&mut LastGood>) -> Dur
     let policy = &issuer.entry().fetch;
     let is_empty = fresh.keys.keys.is_empty();
     let may_keep = !is_empty && fresh.keys.skips.private == 0;
-    issuer.metrics().refreshes.increment(SUCCESS);
+    issuer.metrics().refreshes.increment(Refresh::Success);
     let change = issuer.end_fetch(Some(fresh.keys));
     report_change(issuer, &change);
     if let Some(file) = last_good {

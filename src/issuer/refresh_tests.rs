@@ -27,7 +27,7 @@ impl Stage {
         fake.answer(KEYS, answer);
         let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
         change(&mut entry);
-        let metrics = Metrics::new(&[], &[]).unwrap();
+        let metrics = Metrics::new(&[]).unwrap();
         let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
         let task = tokio::spawn(maintain(
             Arc::downgrade(&issuer),

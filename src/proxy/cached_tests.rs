@@ -27,7 +27,7 @@ use crate::policy::{Denial, Principal, Scope};
 use crate::reload::{self, Reloaded, Reloader};
 use crate::snapshot::{Live, RouteIndex, Snapshot};
 use crate::telemetry::{AccessLog, Label as _, Metrics};
-use crate::token::{SharedCache, TokenError};
+use crate::token::SharedCache;
 use chance::Chance;
 use model::{
     ALLOWED, ISSUERS, IssuerKeys, Published, Settings, Token, certificate, key_set, rotate,
@@ -212,7 +212,7 @@ struct World {
 }
 
 fn metrics_of_its_own() -> Arc<Metrics> {
-    Arc::new(Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap())
+    Arc::new(Metrics::new(Reason::NAMES).unwrap())
 }
 
 fn parse(text: &str) -> Config {

@@ -17,7 +17,7 @@ use crate::config::AccessLog;
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::snapshot::{Route, RouteIndex};
-use crate::telemetry::{AccessLine, Ending, Label as _, RouteMetrics};
+use crate::telemetry::{AccessLine, Ending, Label as _, RouteMetrics, Verification};
 use crate::token::{Verifier, VerifierId};
 use crate::transform::{HeaderRules, origin_of};
 
@@ -81,9 +81,6 @@ impl Unconfirmed {
         self.exchange.count_refusal(&self.cause);
     }
 }
-
-/// The index of a verified token in `TokenError::RESULTS`.
-const VALID: usize = 0;
 
 /// The status that the log shows for a request that ended before its response began; nginx uses the
 /// same number. No client receives it.
@@ -195,9 +192,9 @@ impl Exchange {
     /// Notes the route of a request that is forwarded, and the verifier of its token.
     pub(super) fn decided(&mut self, decision: &Decision<'_>) {
         self.outcome.route = Some(decision.route.index);
-        self.count_verification(decision.verifier, VALID);
+        self.count_verification(decision.verifier, Verification::Valid);
         if let Some(result) = decision.cache {
-            self.worker.metrics().cache.increment(result as usize);
+            self.worker.metrics().cache.increment(result);
         }
     }
 
@@ -279,10 +276,10 @@ impl Exchange {
         self.outcome.route = refusal.route.map(|route| route.index);
         match &refusal.cause {
             Cause::Token { error, .. } => {
-                self.count_verification(refusal.verifier, error.index());
+                self.count_verification(refusal.verifier, error.verification());
             }
             // The token is valid, but its scopes are not enough.
-            Cause::Denied(_) => self.count_verification(refusal.verifier, VALID),
+            Cause::Denied(_) => self.count_verification(refusal.verifier, Verification::Valid),
             Cause::Defect => self.worker.metrics().panics.inc(),
             // The refusal is counted once it is known whether the client received the response.
             Cause::BodyCut => return,
@@ -301,7 +298,7 @@ impl Exchange {
 
     /// Notes the verifier of the request's token, and counts the result of the token's
     /// verification.
-    fn count_verification(&mut self, verifier: Option<&Verifier>, result: usize) {
+    fn count_verification(&mut self, verifier: Option<&Verifier>, result: Verification) {
         if let Some(verifier) = verifier {
             self.outcome.verifier = Some(verifier.id());
             verifier.issuer().metrics().verifications.increment(result);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problems, ReadFile};
 use crate::snapshot::{CompileError, Live, Snapshot};
 use crate::telemetry::Metrics;
+pub use crate::telemetry::Reloaded;
 pub use look::{PolledFiles, poll_files};
 pub use watch::Watcher;
 
@@ -41,17 +42,6 @@ pub enum Found {
     Unchanged,
     /// No valid configuration, or one that cannot take effect. The cause was logged.
     Broken,
-}
-
-/// The result of a reload: an index into `GatewayMetrics::RELOAD_RESULTS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reloaded {
-    /// Another snapshot is in force.
-    Swapped = 0,
-    /// The files have the configuration in force.
-    Unchanged = 1,
-    /// The files have no valid configuration, or one that cannot take effect.
-    Failed = 2,
 }
 
 impl Reloader {
@@ -118,7 +108,7 @@ impl Reloader {
         metrics
             .reload_ok
             .set(i64::from(outcome != Reloaded::Failed));
-        metrics.reloads.increment(outcome as usize);
+        metrics.reloads.increment(outcome);
     }
 
     /// Runs all steps, for tests without listeners.

@@ -238,7 +238,7 @@ mod tests {
     fn live() -> Arc<Live> {
         let config = Config::parse(TEXT, "gateway.toml").unwrap();
         Arc::new(Live::new(
-            Snapshot::compile(config, &Metrics::new(&[], &[]).unwrap(), None).unwrap(),
+            Snapshot::compile(config, &Metrics::new(&[]).unwrap(), None).unwrap(),
         ))
     }
 

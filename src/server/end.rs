@@ -3,22 +3,21 @@
 use std::error::Error as _;
 use std::io;
 
-use crate::telemetry::GatewayMetrics;
+use crate::telemetry::ConnectionError;
 
-/// The error that ended a connection. All but the last are an index into
-/// `GatewayMetrics::CONNECTION_ERRORS`.
+/// The error that ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    Parse = 0,
-    TooLarge = 1,
-    Timeout = 2,
-    Aborted = 3,
-    Other = 4,
-    Flood = 5,
+    Parse,
+    TooLarge,
+    Timeout,
+    Aborted,
+    Other,
+    Flood,
     /// The TLS handshake failed or took too long.
-    Tls = 6,
+    Tls,
     /// A required PROXY header is missing or malformed.
-    ProxyProtocol = 7,
+    ProxyProtocol,
     /// The request target alone is longer than the parser accepts. Counted as [`End::TooLarge`].
     TargetTooLong,
 }
@@ -53,13 +52,6 @@ impl End {
         }
     }
 
-    pub(super) fn index(self) -> usize {
-        match self {
-            Self::TargetTooLong => Self::TooLarge as usize,
-            end => end as usize,
-        }
-    }
-
     fn of_http2(error: &h2::Error) -> Self {
         if error.is_io() || error.is_remote() {
             Self::Aborted
@@ -72,12 +64,18 @@ impl End {
         }
     }
 
-    /// Returns the label value of `connection_errors`.
-    pub(super) fn kind(self) -> &'static str {
-        GatewayMetrics::CONNECTION_ERRORS
-            .get(self.index())
-            .copied()
-            .unwrap_or_default()
+    /// Returns the kind of the error in metrics and logs.
+    pub(super) fn kind(self) -> ConnectionError {
+        match self {
+            Self::Parse => ConnectionError::Parse,
+            Self::TooLarge | Self::TargetTooLong => ConnectionError::TooLarge,
+            Self::Timeout => ConnectionError::Timeout,
+            Self::Aborted => ConnectionError::Aborted,
+            Self::Other => ConnectionError::Other,
+            Self::Flood => ConnectionError::Flood,
+            Self::Tls => ConnectionError::Tls,
+            Self::ProxyProtocol => ConnectionError::ProxyProtocol,
+        }
     }
 
     /// Returns the status with which the HTTP/1.1 parser answers by itself.
@@ -115,5 +113,3 @@ fn has_left(error: &hyper::Error) -> bool {
     ];
     source.is_some_and(|error| gone.contains(&error.kind()))
 }
-
-const _: () = assert!(GatewayMetrics::CONNECTION_ERRORS.len() == End::ProxyProtocol as usize + 1);

@@ -1,48 +1,75 @@
 //! Counters and a gauge, in shards.
 
+use std::marker::PhantomData;
+
+use super::Label;
 use super::sharded::{Apart, Count, Sharded};
 
 /// The number of counts in one block of a row.
 const PER_BLOCK: usize = 16;
 
-/// The counters of one metric for a closed list of values of its last label. A value that was never
-/// counted is not shown.
+/// The counters of one metric for the closed set `L` of values of its last label. A value that was
+/// never counted is not shown.
 #[derive(Debug)]
-pub struct Counters {
-    values: &'static [&'static str],
+pub struct Counters<L> {
+    named: NamedCounters,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Label> Counters<L> {
+    pub(super) const fn new() -> Self {
+        Self {
+            named: NamedCounters::new(L::NAMES),
+            label: PhantomData,
+        }
+    }
+
+    /// Adds one to the counter of a value.
+    pub fn increment(&self, value: L) {
+        self.named.increment(value);
+    }
+
+    /// Returns the name of each value that was counted, and its count.
+    pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.named.totals()
+    }
+}
+
+/// The counters of a closed set of values that this room does not know: another room gives their
+/// names at the start.
+#[derive(Debug)]
+pub(super) struct NamedCounters {
+    names: &'static [&'static str],
     shards: Sharded<Row>,
 }
 
 /// One shard: a count for each value, rounded up to whole blocks.
 type Row = Box<[Apart<[Count; PER_BLOCK]>]>;
 
-impl Counters {
-    pub(super) const fn new(values: &'static [&'static str]) -> Self {
+impl NamedCounters {
+    pub(super) const fn new(names: &'static [&'static str]) -> Self {
         Self {
-            values,
+            names,
             shards: Sharded::new(),
         }
     }
 
-    /// Adds one to the counter of the value at `index`. An index beyond the list is ignored.
-    pub fn increment(&self, index: usize) {
-        debug_assert!(
-            index < self.values.len(),
-            "index {index} is outside {:?}",
-            self.values
-        );
+    /// Adds one to the counter of a value, which must be of the set with these names.
+    pub(super) fn increment<L: Label>(&self, value: L) {
+        debug_assert_eq!(L::NAMES, self.names, "the value is of another set");
+        let index = value.index();
         let (row, writer) = self.shards.mine(|| self.row());
         if let Some(count) = at(row, index) {
             count.add(1, writer);
         }
     }
 
-    /// Returns each value that was counted, and its count.
+    /// Returns the name of each value that was counted, and its count.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let values = self.values.iter().enumerate();
-        values.filter_map(|(index, value)| match self.total(index) {
+        let names = self.names.iter().enumerate();
+        names.filter_map(|(index, name)| match self.total(index) {
             0 => None,
-            total => Some((*value, total)),
+            total => Some((*name, total)),
         })
     }
 
@@ -61,7 +88,7 @@ impl Counters {
 
     fn row(&self) -> Row {
         let mut row = Vec::new();
-        row.resize_with(self.values.len().div_ceil(PER_BLOCK), Apart::default);
+        row.resize_with(self.names.len().div_ceil(PER_BLOCK), Apart::default);
         row.into()
     }
 }
@@ -136,17 +163,32 @@ mod tests {
     use super::*;
     use crate::telemetry::ShardSlot;
 
-    static VALUES: [&str; 20] = [
-        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
-        "s", "t",
-    ];
+    /// One of twenty values, which need two blocks.
+    #[derive(Clone, Copy)]
+    struct Letter(usize);
+
+    impl Label for Letter {
+        const ALL: &'static [Self] = &[];
+        const NAMES: &'static [&'static str] = &[
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
+            "r", "s", "t",
+        ];
+
+        fn index(self) -> usize {
+            self.0
+        }
+
+        fn name(self) -> &'static str {
+            Self::NAMES[self.0]
+        }
+    }
 
     #[test]
     fn a_row_shows_what_occurred_and_nothing_else() {
-        let counters = Counters::new(&VALUES);
+        let counters = Counters::new();
         assert_eq!(counters.totals().count(), 0);
         for index in [0, 15, 16, 19, 19] {
-            counters.increment(index);
+            counters.increment(Letter(index));
         }
         assert!(
             counters

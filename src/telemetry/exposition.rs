@@ -8,7 +8,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use super::handles::{Handles, SharedHandles};
 use super::histogram::Distribution;
-use super::{Counters, EventLog, GatewayMetrics};
+use super::{EventLog, GatewayMetrics};
 
 /// A collector that adds up the shards when the registry gathers the metrics.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl Exposition {
             durations.push(families.duration.histogram(pattern, &route.durations()));
             families
                 .refusals
-                .count(pattern, &route.refusals, &mut refusals);
+                .count(pattern, route.refusals.totals(), &mut refusals);
         }
         collected.push(families.requests.of(requests));
         collected.push(families.duration.of(durations));
@@ -188,10 +188,10 @@ impl Exposition {
         for (name, issuer) in &handles.issuers {
             families
                 .verifications
-                .count(name, &issuer.verifications, &mut verifications);
+                .count(name, issuer.verifications.totals(), &mut verifications);
             families
                 .refreshes
-                .count(name, &issuer.refreshes, &mut refreshes);
+                .count(name, issuer.refreshes.totals(), &mut refreshes);
         }
         collected.push(families.verifications.of(verifications));
         collected.push(families.refreshes.of(refreshes));
@@ -210,7 +210,7 @@ impl Exposition {
             );
             families
                 .upstream_faults
-                .count(name, &upstream.faults, &mut faults);
+                .count(name, upstream.faults.totals(), &mut faults);
         }
         collected.push(families.upstream_duration.of(durations));
         collected.push(families.upstream_reused.of(reused));
@@ -223,12 +223,12 @@ impl Exposition {
         collected.push(
             families
                 .connection_errors
-                .counters(&gateway.connection_errors),
+                .counters(gateway.connection_errors.totals()),
         );
-        collected.push(families.protocols.counters(&gateway.protocols));
+        collected.push(families.protocols.counters(gateway.protocols.totals()));
         collected.push(families.requests_open.gauge(gateway.requests.total()));
-        collected.push(families.cache.counters(&gateway.cache));
-        collected.push(families.reloads.counters(&gateway.reloads));
+        collected.push(families.cache.counters(gateway.cache.totals()));
+        collected.push(families.reloads.counters(gateway.reloads.totals()));
         let dropped = EventLog::dropped_of_process();
         let dropped = families.log_dropped.counter(&[], dropped);
         collected.push(families.log_dropped.of(vec![dropped]));
@@ -263,17 +263,22 @@ impl Family {
     }
 
     /// Returns the family of counters that have one label.
-    fn counters(&self, counters: &Counters) -> MetricFamily {
+    fn counters(&self, totals: impl Iterator<Item = (&'static str, u64)>) -> MetricFamily {
         let mut metrics = Vec::new();
-        for (value, total) in counters.totals() {
+        for (value, total) in totals {
             metrics.push(self.counter(&[value], total));
         }
         self.of(metrics)
     }
 
     /// Adds a counter for each value that was counted. `first` is the value of the first label.
-    fn count(&self, first: &str, counters: &Counters, metrics: &mut Vec<Metric>) {
-        for (value, total) in counters.totals() {
+    fn count(
+        &self,
+        first: &str,
+        totals: impl Iterator<Item = (&'static str, u64)>,
+        metrics: &mut Vec<Metric>,
+    ) {
+        for (value, total) in totals {
             metrics.push(self.counter(&[first, value], total));
         }
     }

@@ -3,6 +3,7 @@
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::families::{counter, int_gauge, int_gauges};
+use super::labels::{CacheResult, ConnectionError, ConnectionProtocol, Reloaded};
 use super::{Counters, Gauge};
 
 /// The metrics of the process as a whole.
@@ -16,20 +17,20 @@ pub struct GatewayMetrics {
     pub tunnels: IntGauge,
     /// Accepted client connections.
     pub accepted: IntCounter,
-    /// Client connections that ended in an error, by [`GatewayMetrics::CONNECTION_ERRORS`].
-    pub connection_errors: Counters,
-    /// Client connections by protocol, [`GatewayMetrics::PROTOCOLS`].
-    pub protocols: Counters,
+    /// Client connections that ended in an error, by kind.
+    pub connection_errors: Counters<ConnectionError>,
+    /// Client connections by protocol.
+    pub protocols: Counters<ConnectionProtocol>,
     /// HTTP/2 streams that were reset because the client did not read the response.
     pub stalled_streams: IntCounter,
     /// HTTP/2 streams that were reset because they did not carry a valid request.
     pub refused_streams: IntCounter,
     /// Requests that are being answered.
     pub requests: Gauge,
-    /// Token cache look-ups, by [`GatewayMetrics::CACHE_RESULTS`].
-    pub cache: Counters,
-    /// Reloads, by [`GatewayMetrics::RELOAD_RESULTS`].
-    pub reloads: Counters,
+    /// Token cache look-ups by result.
+    pub cache: Counters<CacheResult>,
+    /// Reloads by result.
+    pub reloads: Counters<Reloaded>,
     /// 1 if the last reload took effect, otherwise 0.
     pub reload_ok: IntGauge,
     /// Panics that were caught: of requests, and of background tasks.
@@ -40,25 +41,6 @@ pub struct GatewayMetrics {
 }
 
 impl GatewayMetrics {
-    /// The label values of `connection_errors`, in the order of their indices.
-    pub const CONNECTION_ERRORS: [&'static str; 8] = [
-        "parse",
-        "too_large",
-        "timeout",
-        "aborted",
-        "other",
-        "flood",
-        "tls",
-        "proxy_protocol",
-    ];
-    /// The label values of `protocols`.
-    pub const PROTOCOLS: [&'static str; 2] = ["http1", "http2"];
-    /// The label values of `cache`: found in the worker's cache, found in the shared cache, not
-    /// found.
-    pub const CACHE_RESULTS: [&'static str; 3] = ["worker_hit", "shared_hit", "miss"];
-    /// The label values of `reloads`.
-    pub const RELOAD_RESULTS: [&'static str; 3] = ["success", "unchanged", "failure"];
-
     /// Shows `hash` as the configuration that is in force.
     pub fn set_config(&self, hash: &str) {
         self.config.reset();
@@ -96,8 +78,8 @@ impl GatewayMetrics {
                 "scopegate_connections_accepted_total",
                 "Accepted client connections.",
             )?,
-            connection_errors: Counters::new(&Self::CONNECTION_ERRORS),
-            protocols: Counters::new(&Self::PROTOCOLS),
+            connection_errors: Counters::new(),
+            protocols: Counters::new(),
             stalled_streams: counter(
                 r,
                 "scopegate_http2_streams_stalled_total",
@@ -109,8 +91,8 @@ impl GatewayMetrics {
                 "HTTP/2 streams that were reset because they did not carry a valid request.",
             )?,
             requests: Gauge::new(),
-            cache: Counters::new(&Self::CACHE_RESULTS),
-            reloads: Counters::new(&Self::RELOAD_RESULTS),
+            cache: Counters::new(),
+            reloads: Counters::new(),
             reload_ok: int_gauge(
                 r,
                 "scopegate_config_last_reload_successful",

@@ -7,21 +7,11 @@ use std::time::Duration;
 use http::Method;
 use prometheus::{Gauge, IntCounter, IntGauge};
 
+use super::counters::NamedCounters;
 use super::histogram::{Buckets, Distribution};
+use super::labels::{EndingLabel, FaultKind, MethodLabel, Refresh, Verification};
 use super::sharded::{Apart, Count, Sharded};
 use super::{Counter, Counters, Histogram, Label};
-
-/// The methods with a label of their own; a client can invent any number of others.
-const METHODS: [&str; 8] = [
-    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER",
-];
-
-/// The label values of [`Ending`]: the class of the status of a complete response, or the reason
-/// for an incomplete one.
-const ENDINGS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cut", "left"];
-
-/// The number of status classes.
-const CLASSES: usize = 5;
 
 /// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +25,30 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Returns the index of its label value.
-    fn index(self) -> usize {
+    fn label(self) -> EndingLabel {
         match self {
-            Self::Answered(status) => usize::from(status / 100).saturating_sub(1).min(CLASSES - 1),
-            Self::Cut => CLASSES,
-            Self::Left => CLASSES + 1,
+            Self::Answered(0..200) => EndingLabel::Informational,
+            Self::Answered(200..300) => EndingLabel::Successful,
+            Self::Answered(300..400) => EndingLabel::Redirection,
+            Self::Answered(400..500) => EndingLabel::ClientError,
+            Self::Answered(500..) => EndingLabel::ServerError,
+            Self::Cut => EndingLabel::Cut,
+            Self::Left => EndingLabel::Left,
+        }
+    }
+}
+
+impl MethodLabel {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::PATCH => Self::Patch,
+            Method::DELETE => Self::Delete,
+            Method::OPTIONS => Self::Options,
+            _ => Self::Other,
         }
     }
 }
@@ -69,14 +77,17 @@ impl SharedHandles {
 #[derive(Debug)]
 pub struct RouteMetrics {
     exchanges: Sharded<Box<Apart<Exchanges>>>,
-    pub(super) refusals: Counters,
+    pub(super) refusals: NamedCounters,
 }
+
+const METHODS: usize = MethodLabel::NAMES.len();
+const ENDINGS: usize = EndingLabel::NAMES.len();
 
 /// One shard of the metrics that every request of a route changes: the requests by method and
 /// ending, and their durations.
 #[derive(Debug, Default)]
 struct Exchanges {
-    requests: [[Count; ENDINGS.len()]; METHODS.len()],
+    requests: [[Count; ENDINGS]; METHODS],
     duration: Buckets,
 }
 
@@ -92,15 +103,15 @@ impl RouteMetrics {
     pub(super) const fn new(reasons: &'static [&'static str]) -> Self {
         Self {
             exchanges: Sharded::new(),
-            refusals: Counters::new(reasons),
+            refusals: NamedCounters::new(reasons),
         }
     }
 
     /// Counts a finished request.
     pub fn record(&self, method: &Method, ending: Ending, took: Duration) {
         let (exchanges, writer) = self.exchanges.mine(Box::default);
-        let row = exchanges.0.requests.get(method_index(method));
-        if let Some(count) = row.and_then(|row| row.get(ending.index())) {
+        let row = exchanges.0.requests.get(MethodLabel::of(method).index());
+        if let Some(count) = row.and_then(|row| row.get(ending.label().index())) {
             count.add(1, writer);
         }
         exchanges.0.duration.observe(took, writer);
@@ -108,12 +119,12 @@ impl RouteMetrics {
 
     /// Counts a refusal by its reason.
     pub fn refused(&self, reason: impl Label) {
-        self.refusals.increment(reason.index());
+        self.refusals.increment(reason);
     }
 
     /// Returns the number of requests by method and ending, without those that are 0.
     pub(super) fn totals(&self) -> Vec<RequestTotal> {
-        let mut sums = [[0_u64; ENDINGS.len()]; METHODS.len()];
+        let mut sums = [[0_u64; ENDINGS]; METHODS];
         for shard in self.exchanges.all() {
             for (row, counts) in sums.iter_mut().zip(&shard.0.requests) {
                 for (sum, count) in row.iter_mut().zip(counts) {
@@ -122,8 +133,8 @@ impl RouteMetrics {
             }
         }
         let mut totals = Vec::new();
-        for (method, row) in METHODS.into_iter().zip(sums) {
-            for (ending, total) in ENDINGS.into_iter().zip(row) {
+        for (method, row) in MethodLabel::NAMES.iter().zip(sums) {
+            for (ending, total) in EndingLabel::NAMES.iter().zip(row) {
                 if total > 0 {
                     totals.push(RequestTotal {
                         method,
@@ -144,18 +155,15 @@ impl RouteMetrics {
 /// The metrics of one issuer.
 #[derive(Debug)]
 pub struct IssuerMetrics {
-    /// Token verifications by the index of their verdict; those of cached tokens are included.
-    pub verifications: Counters,
-    /// Fetches of the keys, by [`IssuerMetrics::REFRESH_RESULTS`].
-    pub refreshes: Counters,
+    /// Token verifications by result; those of cached tokens are included.
+    pub verifications: Counters<Verification>,
+    /// Fetches of the keys by result.
+    pub refreshes: Counters<Refresh>,
     pub(super) keys: IntGauge,
     pub(super) age: Gauge,
 }
 
 impl IssuerMetrics {
-    /// The label values of `refreshes`.
-    pub const REFRESH_RESULTS: [&'static str; 2] = ["success", "failure"];
-
     /// Sets the number of usable keys, and the time since they were last fetched.
     pub fn set_keys(&self, keys: usize, age: Option<Duration>) {
         self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
@@ -174,34 +182,14 @@ pub struct UpstreamMetrics {
     pub opened: IntCounter,
     /// Requests that were sent on a connection that was already open.
     pub reused: Counter,
-    /// Requests that the upstream did not answer, by [`UpstreamMetrics::FAULTS`].
-    pub faults: Counters,
+    /// Requests that the upstream did not answer, by kind of fault.
+    pub faults: Counters<FaultKind>,
     /// Requests that were sent to another endpoint after one had failed.
     pub retries: IntCounter,
     /// Requests that were sent again because the upstream had not processed them.
     pub resent: IntCounter,
     /// Ejections of endpoints.
     pub ejections: IntCounter,
-}
-
-impl UpstreamMetrics {
-    /// The label values of `faults`.
-    pub const FAULTS: [&'static str; 6] = [
-        "connect",
-        "timeout",
-        "closed",
-        "protocol",
-        "refused",
-        "overloaded",
-    ];
-}
-
-fn method_index(method: &Method) -> usize {
-    let other = METHODS.len() - 1;
-    METHODS
-        .iter()
-        .position(|known| *known == method.as_str())
-        .unwrap_or(other)
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ pub struct Metrics {
     registry: Registry,
     families: Families,
     reasons: &'static [&'static str],
-    verdicts: &'static [&'static str],
     handles: Arc<SharedHandles>,
     /// The metrics that belong to no route, issuer or upstream.
     pub gateway: Arc<GatewayMetrics>,
@@ -52,14 +51,11 @@ pub struct KeptLabels<'s> {
 }
 
 impl Metrics {
-    /// Creates all metrics, with the closed lists of refusal reasons and of token verdicts.
+    /// Creates all metrics, with the closed list of the reasons of refusals.
     ///
     /// # Errors
     /// If a metric is defined twice, which a test would show.
-    pub fn new(
-        reasons: &'static [&'static str],
-        verdicts: &'static [&'static str],
-    ) -> Result<Self, prometheus::Error> {
+    pub fn new(reasons: &'static [&'static str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let r = &registry;
         let families = Families::register(r)?;
@@ -82,7 +78,6 @@ impl Metrics {
             registry,
             families,
             reasons,
-            verdicts,
             handles,
             gateway,
         })
@@ -98,8 +93,8 @@ impl Metrics {
     /// Returns the handle of an issuer, by its name in the configuration.
     pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
         let make = || IssuerMetrics {
-            verifications: Counters::new(self.verdicts),
-            refreshes: Counters::new(&IssuerMetrics::REFRESH_RESULTS),
+            verifications: Counters::new(),
+            refreshes: Counters::new(),
             keys: self.families.keys.with_label_values(&[name]),
             age: self.families.key_age.with_label_values(&[name]),
         };
@@ -113,7 +108,7 @@ impl Metrics {
             open: self.families.upstream_open.with_label_values(&[name]),
             opened: self.families.upstream_opened.with_label_values(&[name]),
             reused: Counter::new(),
-            faults: Counters::new(&UpstreamMetrics::FAULTS),
+            faults: Counters::new(),
             retries: self.families.upstream_retries.with_label_values(&[name]),
             resent: self.families.upstream_resent.with_label_values(&[name]),
             ejections: self.families.upstream_ejections.with_label_values(&[name]),

@@ -3,7 +3,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Ending, EndpointState, KeptLabels, Label as _, Metrics, labels};
+use super::{
+    CacheResult, ConnectionError, ConnectionProtocol, Ending, EndpointState, FaultKind, KeptLabels,
+    Label as _, Metrics, Refresh, Reloaded, Verification, labels,
+};
 
 labels! {
     /// Two reasons.
@@ -14,7 +17,7 @@ labels! {
 }
 
 fn metrics() -> Metrics {
-    Metrics::new(Reason::NAMES, &["valid", "expired"]).unwrap()
+    Metrics::new(Reason::NAMES).unwrap()
 }
 
 #[test]
@@ -52,7 +55,10 @@ fn what_a_reload_takes_away_leaves_the_exposition() {
         .route("/gone")
         .record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     metrics.issuer("gone").set_keys(1, None);
-    metrics.upstream("gone").faults.increment(0);
+    metrics
+        .upstream("gone")
+        .faults
+        .increment(FaultKind::Connect);
     metrics.retain(&KeptLabels {
         routes: ["/kept"].into(),
         issuers: [].into(),
@@ -99,9 +105,9 @@ fn the_exposition_is_what_operators_know() {
         .route("/idle \"quoted\" \\")
         .refused(Reason::Expired);
     let issuer = metrics.issuer("idp");
-    issuer.verifications.increment(0);
-    issuer.verifications.increment(1);
-    issuer.refreshes.increment(1);
+    issuer.verifications.increment(Verification::Valid);
+    issuer.verifications.increment(Verification::Expired);
+    issuer.refreshes.increment(Refresh::Failure);
     metrics
         .issuer("idle")
         .set_keys(2, Some(Duration::from_millis(1500)));
@@ -109,7 +115,7 @@ fn the_exposition_is_what_operators_know() {
     let upstream = metrics.upstream("api");
     upstream.duration.observe(Duration::from_millis(2500));
     upstream.reused.inc();
-    upstream.faults.increment(5);
+    upstream.faults.increment(FaultKind::Overloaded);
     upstream.opened.inc();
     upstream.open.inc();
     metrics.upstream("idle");
@@ -117,12 +123,14 @@ fn the_exposition_is_what_operators_know() {
     gateway.requests.inc();
     gateway.requests.inc();
     gateway.requests.dec();
-    for index in [2, 0, 0] {
-        gateway.cache.increment(index);
+    for result in [CacheResult::Miss, CacheResult::Worker, CacheResult::Worker] {
+        gateway.cache.increment(result);
     }
-    gateway.connection_errors.increment(7);
-    gateway.protocols.increment(1);
-    gateway.reloads.increment(0);
+    gateway
+        .connection_errors
+        .increment(ConnectionError::ProxyProtocol);
+    gateway.protocols.increment(ConnectionProtocol::Http2);
+    gateway.reloads.increment(Reloaded::Swapped);
     gateway.connections.inc();
     gateway.accepted.inc();
     gateway.set_config("hash");
@@ -152,12 +160,15 @@ fn each_metric_is_explained_to_operators() {
     route.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     route.refused(Reason::Missing);
     let issuer = metrics.issuer("idp");
-    issuer.verifications.increment(0);
-    issuer.refreshes.increment(0);
-    metrics.upstream("api").faults.increment(0);
-    metrics.gateway.connection_errors.increment(0);
-    metrics.gateway.cache.increment(0);
-    metrics.gateway.reloads.increment(0);
+    issuer.verifications.increment(Verification::Valid);
+    issuer.refreshes.increment(Refresh::Success);
+    metrics.upstream("api").faults.increment(FaultKind::Connect);
+    metrics
+        .gateway
+        .connection_errors
+        .increment(ConnectionError::Parse);
+    metrics.gateway.cache.increment(CacheResult::Worker);
+    metrics.gateway.reloads.increment(Reloaded::Swapped);
     metrics.gateway.set_config("hash");
     metrics
         .gateway

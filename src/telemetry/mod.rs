@@ -12,6 +12,7 @@ mod gateway_metrics;
 mod handles;
 mod histogram;
 mod label;
+mod labels;
 mod metrics;
 #[cfg(test)]
 mod metrics_tests;
@@ -27,6 +28,9 @@ pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
 pub use label::Label;
 pub(crate) use label::labels;
+pub use labels::{
+    CacheResult, ConnectionError, ConnectionProtocol, FaultKind, Refresh, Reloaded, Verification,
+};
 pub use metrics::{EndpointState, KeptLabels, Metrics};
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::Throttle;

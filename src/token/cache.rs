@@ -21,6 +21,7 @@ use super::verifier_id::VerifierId;
 use crate::clock::{self, UnixTime};
 use crate::issuer::{Algorithm, Key};
 use crate::policy::Principal;
+use crate::telemetry::CacheResult;
 
 /// The length of the longest token that is cached. Longer tokens are verified each time, since a
 /// few of them would push out many others.
@@ -167,17 +168,6 @@ impl HotToken {
 pub struct WorkerCache {
     shared: Arc<SharedCache>,
     hot: RefCell<quick_cache::unsync::Cache<u128, HotToken>>,
-}
-
-/// The level at which a token was found: an index into `GatewayMetrics::CACHE_RESULTS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheResult {
-    /// The worker's own level.
-    Worker = 0,
-    /// The shared level.
-    Shared = 1,
-    /// Neither level.
-    Miss = 2,
 }
 
 impl WorkerCache {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::telemetry::Verification;
+
 /// The reason for which a token does not authenticate its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
@@ -47,92 +49,27 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The names of all results of a verification, "valid" first: the label values of metrics, and
-    /// the reasons in logs.
-    pub const RESULTS: [&'static str; 18] = [
-        "valid",
-        "missing_token",
-        "several_tokens",
-        "token_too_long",
-        "malformed_token",
-        "algorithm_not_allowed",
-        "unknown_issuer",
-        "unknown_key",
-        "bad_signature",
-        "keys_unavailable",
-        "token_expired",
-        "token_not_yet_valid",
-        "wrong_audience",
-        "wrong_client",
-        "not_an_access_token",
-        "sender_constrained_token",
-        "required_claim",
-        "wrong_client_certificate",
-    ];
-
-    /// Returns the index of this error in [`TokenError::RESULTS`].
+    /// Returns the result of the verification in metrics.
     #[must_use]
-    pub fn index(self) -> usize {
+    pub fn verification(self) -> Verification {
         match self {
-            Self::Missing => 1,
-            Self::Several => 2,
-            Self::TooLong => 3,
-            Self::Malformed => 4,
-            Self::Algorithm => 5,
-            Self::UnknownIssuer => 6,
-            Self::UnknownKey => 7,
-            Self::Signature => 8,
-            Self::KeysUnavailable { .. } => 9,
-            Self::Expired => 10,
-            Self::NotYetValid => 11,
-            Self::Audience => 12,
-            Self::Client => 13,
-            Self::NotAccessToken => 14,
-            Self::SenderConstrained => 15,
-            Self::RequiredClaim => 16,
-            Self::ClientCertificate => 17,
+            Self::Missing => Verification::Missing,
+            Self::Several => Verification::Several,
+            Self::TooLong => Verification::TooLong,
+            Self::Malformed => Verification::Malformed,
+            Self::Algorithm => Verification::Algorithm,
+            Self::UnknownIssuer => Verification::UnknownIssuer,
+            Self::UnknownKey => Verification::UnknownKey,
+            Self::Signature => Verification::Signature,
+            Self::KeysUnavailable { .. } => Verification::KeysUnavailable,
+            Self::Expired => Verification::Expired,
+            Self::NotYetValid => Verification::NotYetValid,
+            Self::Audience => Verification::Audience,
+            Self::Client => Verification::Client,
+            Self::NotAccessToken => Verification::NotAccessToken,
+            Self::RequiredClaim => Verification::RequiredClaim,
+            Self::SenderConstrained => Verification::SenderConstrained,
+            Self::ClientCertificate => Verification::ClientCertificate,
         }
-    }
-
-    /// Returns the name of this error in logs and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::RESULTS
-            .get(self.index())
-            .copied()
-            .unwrap_or("token_error")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_error_has_a_name_of_its_own() {
-        let all = [
-            TokenError::Missing,
-            TokenError::Several,
-            TokenError::TooLong,
-            TokenError::Malformed,
-            TokenError::Algorithm,
-            TokenError::UnknownIssuer,
-            TokenError::UnknownKey,
-            TokenError::Signature,
-            TokenError::KeysUnavailable {
-                retry_after: Duration::ZERO,
-            },
-            TokenError::Expired,
-            TokenError::NotYetValid,
-            TokenError::Audience,
-            TokenError::Client,
-            TokenError::NotAccessToken,
-            TokenError::SenderConstrained,
-            TokenError::RequiredClaim,
-            TokenError::ClientCertificate,
-        ];
-        let names: std::collections::BTreeSet<_> = all.iter().map(|error| error.name()).collect();
-        assert_eq!(names.len(), all.len());
-        assert_eq!(TokenError::RESULTS.len(), all.len() + 1);
     }
 }

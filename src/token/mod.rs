@@ -23,7 +23,7 @@ mod verifier_id;
 mod withheld;
 
 pub use bearer::{BearerToken, Carrier};
-pub use cache::{CacheResult, SharedCache, WorkerCache};
+pub use cache::{SharedCache, WorkerCache};
 pub use error::TokenError;
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
@@ -31,4 +31,6 @@ pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
 pub use source::{Source, SourceError};
 pub use verifier::{Authenticated, Rejection, RequestContext, Verifier, authenticate};
 pub use verifier_id::VerifierId;
+
+pub use crate::telemetry::CacheResult;
 pub use withheld::Withheld;

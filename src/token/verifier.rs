@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cache::{CacheResult, HotToken, VerifiedToken, WorkerCache};
+use super::cache::{HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
 use super::jwt::{Jwt, Typ};
 use super::verifier_id::VerifierId;
@@ -10,6 +10,7 @@ use super::{BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
 use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
+use crate::telemetry::CacheResult;
 use crate::tls::Fingerprint;
 
 /// The claims that an access token of RFC 9068 §2.2 has.

@@ -61,7 +61,7 @@ fn stage() -> (Fake, Arc<Verifier>) {
     fake.answer(KEYS, json(&jwks(&[Signer::p256().jwk("a")])));
     let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
     entry.fetch.cooldown = Duration::from_secs(1);
-    let metrics = Metrics::new(&[], &TokenError::RESULTS).unwrap();
+    let metrics = Metrics::new(&[]).unwrap();
     let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
     tokio::spawn(maintain(
         Arc::downgrade(&issuer),

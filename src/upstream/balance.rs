@@ -161,7 +161,7 @@ where
         if let Err(fault) = &result
             && !matches!(fault, Fault::Request)
         {
-            self.upstream.metrics.faults.increment(fault.index());
+            self.upstream.metrics.faults.increment(fault.kind());
         }
         result
     }

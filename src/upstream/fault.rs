@@ -9,6 +9,7 @@ use h2::Reason;
 
 use super::HeadLimits;
 use crate::net::{DialError, Stage};
+use crate::telemetry::FaultKind;
 
 /// The reason why an upstream did not answer a request.
 #[derive(Debug)]
@@ -116,15 +117,15 @@ impl Fault {
         matches!(self, Self::Unprocessed(error) if http2_cause(error).is_some_and(is_refused_stream))
     }
 
-    /// Returns the index into `UpstreamMetrics::FAULTS`.
-    pub(super) fn index(&self) -> usize {
+    /// Returns the kind of the fault in metrics.
+    pub(super) fn kind(&self) -> FaultKind {
         match self {
-            Self::Connect(_) => 0,
-            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => 1,
-            Self::Closed(_) | Self::Request => 2,
-            Self::Protocol(_) => 3,
-            Self::Unprocessed(_) => 4,
-            Self::Overloaded | Self::Full => 5,
+            Self::Connect(_) => FaultKind::Connect,
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => FaultKind::Timeout,
+            Self::Closed(_) | Self::Request => FaultKind::Closed,
+            Self::Protocol(_) => FaultKind::Protocol,
+            Self::Unprocessed(_) => FaultKind::Refused,
+            Self::Overloaded | Self::Full => FaultKind::Overloaded,
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn settings(url: &str) -> Settings {
 }
 
 pub(super) fn upstream(settings: Settings) -> Arc<Upstream> {
-    let metrics = Metrics::new(&[], &[]).unwrap().upstream("orders");
+    let metrics = Metrics::new(&[]).unwrap().upstream("orders");
     Arc::new(Upstream::new(settings, metrics, None).unwrap())
 }
 

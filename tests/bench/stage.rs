@@ -6,7 +6,6 @@ use scopegate::decision::Reason;
 use scopegate::reload;
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::{Label as _, Metrics};
-use scopegate::token::TokenError;
 use serde_json::json;
 
 use crate::keys::Key;
@@ -46,7 +45,7 @@ pub(crate) fn many_routes(routes: u64, name: &str) -> String {
 /// Compiles a configuration.
 pub(crate) fn snapshot(toml: &str) -> Snapshot {
     let config = Config::parse(toml, "gateway.toml");
-    let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
+    let metrics = Metrics::new(Reason::NAMES).unwrap();
     reload::first(
         config.unwrap_or_else(|problems| panic!("{problems}")),
         &metrics,

@@ -26,8 +26,8 @@ use scopegate::clock::{UnixTime, now};
 use scopegate::issuer::{Algorithm, FetchPolicy, Issuer, IssuerSettings, KeySource};
 use scopegate::telemetry::Metrics;
 use scopegate::token::{
-    Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TokenError, TypPolicy,
-    Verifier, WorkerCache, authenticate,
+    Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TypPolicy, Verifier,
+    WorkerCache, authenticate,
 };
 use serde_json::json;
 
@@ -153,7 +153,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
         required_claims: Vec::new(),
         scope_claims: vec!["scope".into(), "scp".into()],
     };
-    let metrics = Metrics::new(&[], &TokenError::RESULTS).expect("metrics are defined once");
+    let metrics = Metrics::new(&[]).expect("metrics are defined once");
     let issuer = Issuer::new(entry, metrics.issuer("idp")).expect("the key is usable");
     Arc::new(Verifier::new(issuer, rules))
 }

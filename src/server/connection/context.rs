@@ -22,7 +22,7 @@ impl ConnectionContext {
         self.worker
             .metrics()
             .connection_errors
-            .increment(end.index());
+            .increment(end.kind());
         let is_http2 = self.activity.state().is_http2();
         refused::log(&self.worker, self.peer.address, end, is_http2);
     }

@@ -33,6 +33,7 @@ use crate::clock;
 use crate::config::Listener;
 use crate::net::Peer;
 use crate::proxy::Worker;
+use crate::telemetry::ConnectionProtocol;
 
 /// A client connection. It is not moved while it is served: every async function that takes it by
 /// value would reserve space for it in the task.
@@ -85,7 +86,7 @@ impl Connection {
                     .worker
                     .metrics()
                     .connection_errors
-                    .increment(end.index());
+                    .increment(end.kind());
                 refused::log(&self.context.worker, address, end, false);
                 return None;
             }
@@ -123,7 +124,11 @@ impl Connection {
             }
         };
         let protocols = &context.worker.metrics().protocols;
-        protocols.increment(usize::from(is_http2));
+        protocols.increment(if is_http2 {
+            ConnectionProtocol::Http2
+        } else {
+            ConnectionProtocol::Http1
+        });
         if !is_http2 {
             stream.bound_tls(context.activity.backlog.tls_buffer());
             http1::serve(stream, context, registration).await;

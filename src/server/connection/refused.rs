@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::super::end::End;
 use crate::clock;
 use crate::proxy::Worker;
+use crate::telemetry::Label as _;
 
 /// Logs the client and the cause, if a connection ended because bytes were refused. The bytes
 /// themselves are not logged: they may be part of a token. A client can cause any number of lines,
@@ -21,7 +22,7 @@ pub(super) fn log(worker: &Worker, peer: Option<SocketAddr>, end: End, is_http2:
     tracing::info!(
         peer = %Client(peer),
         status = end.status().filter(|_| !is_http2),
-        kind = end.kind(),
+        kind = end.kind().name(),
         skipped = (skipped > 0).then_some(skipped),
         "what a client sent was refused"
     );

@@ -56,7 +56,7 @@ impl Write for Slow {
 }
 
 fn metrics() -> Arc<Metrics> {
-    Arc::new(Metrics::new(&["reason"], &["valid"]).unwrap())
+    Arc::new(Metrics::new(&["reason"]).unwrap())
 }
 
 fn dropped(metrics: &Metrics) -> usize {

@@ -37,7 +37,7 @@ use scopegate::config::Config;
 use scopegate::decision::{Reason, Verdict, admit, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::{Label as _, Metrics};
-use scopegate::token::{RequestContext, SharedCache, TokenError, WorkerCache};
+use scopegate::token::{RequestContext, SharedCache, WorkerCache};
 
 use callgrind::Callgrind;
 use keys::{Key, Token};
@@ -202,7 +202,7 @@ const RELOAD: &str = "reload";
 
 fn reload_once(routes: u64) {
     let parse = |name| Config::parse(&stage::many_routes(routes, name), "gateway.toml").unwrap();
-    let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
+    let metrics = Metrics::new(Reason::NAMES).unwrap();
     let before = Snapshot::compile(parse("before"), &metrics, None).unwrap();
     let after = Snapshot::compile(parse("after"), &metrics, Some(&before)).unwrap();
     after.prune(&metrics);

@@ -11,7 +11,7 @@ use scopegate::decision::{self, Cause, OwnAnswer, Reason, Refusal, admit, decide
 use scopegate::policy::{Denial, Scope};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::{Label as _, Metrics};
-use scopegate::token::{CacheResult, RequestContext, SharedCache, TokenError, WorkerCache};
+use scopegate::token::{CacheResult, RequestContext, SharedCache, WorkerCache};
 use serde_json::{Value, json};
 
 use super::{Answer, Arrival, Gateway, Key, Request, Token, Upstream};
@@ -153,7 +153,7 @@ impl Pair {
         );
         let config = Config::parse(&text, "gateway.toml");
         let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
-        let metrics = Metrics::new(Reason::NAMES, &TokenError::RESULTS).unwrap();
+        let metrics = Metrics::new(Reason::NAMES).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 64);
         let gateway = Gateway::start(&text);
