@@ -202,36 +202,28 @@ impl Timer {
         self.wheel.set(self.slot, at);
     }
 
-    /// Sets the task that the timer wakes.
-    pub fn register(&self, cx: &Context<'_>) {
-        let waker = cx.waker();
-        let timers = self.wheel.timers.borrow();
-        let known = timers
-            .slots
-            .get(self.slot)
-            .and_then(|slot| slot.waker.as_ref());
-        if known.is_some_and(|known| known.will_wake(waker)) {
-            return;
+    /// Sets the task that the timer wakes, and returns the time for which the timer is set; `None`
+    /// when it has fired.
+    pub fn register(&self, cx: &Context<'_>) -> Option<Instant> {
+        let mut timers = self.wheel.timers.borrow_mut();
+        let slot = timers.slots.get_mut(self.slot)?;
+        let at = slot.set.map(|set| set.at);
+        let known = slot.waker.as_ref();
+        if known.is_some_and(|known| known.will_wake(cx.waker())) {
+            return at;
         }
-        drop(timers);
-        self.replace_waker(Some(waker.clone()));
-    }
-
-    fn replace_waker(&self, waker: Option<Waker>) {
         // Dropping the last waker of a task drops the task and its timers, which borrow the slots.
         // So the old waker is dropped only after the borrow has ended.
-        let mut timers = self.wheel.timers.borrow_mut();
-        let slot = timers.slots.get_mut(self.slot);
-        let before = slot.and_then(|slot| std::mem::replace(&mut slot.waker, waker));
+        let before = slot.waker.replace(cx.waker().clone());
         drop(timers);
         drop(before);
+        at
     }
 
     /// Returns ready, with the current time, when the deadline has passed, for whatever time the
     /// timer was set.
     pub fn poll_deadline(&self, cx: &Context<'_>, deadline: Instant) -> Poll<Instant> {
-        self.register(cx);
-        match self.at() {
+        match self.register(cx) {
             Some(at) if at <= deadline => {}
             Some(_) => self.set(deadline),
             None => {
@@ -247,8 +239,7 @@ impl Timer {
 
     /// Wakes the task within the interval, or before.
     pub fn wake_within(&self, cx: &Context<'_>, interval: Duration) {
-        self.register(cx);
-        if self.at().is_none() {
+        if self.register(cx).is_none() {
             self.set(clock::monotonic() + interval);
         }
     }
@@ -263,8 +254,13 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.replace_waker(None);
-        self.wheel.timers.borrow_mut().free.push(self.slot);
+        let mut timers = self.wheel.timers.borrow_mut();
+        timers.free.push(self.slot);
+        let slot = timers.slots.get_mut(self.slot);
+        let waker = slot.and_then(|slot| slot.waker.take());
+        // Only after the borrow has ended, as in `register`.
+        drop(timers);
+        drop(waker);
     }
 }
 
@@ -365,7 +361,7 @@ mod tests {
         let waker = Waker::from(woken.clone());
         let timer = wheel.timer();
         for _ in 0..2 {
-            timer.register(&Context::from_waker(&waker));
+            assert_eq!(timer.register(&Context::from_waker(&waker)), None);
         }
         timer.set(wheel.begun);
         wheel.wake_due(wheel.begun);

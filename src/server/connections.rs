@@ -113,7 +113,7 @@ impl Registration {
             if self.registry.expired.get() {
                 return Poll::Ready(());
             }
-            self.timer.register(cx);
+            let _ = self.timer.register(cx);
             Poll::Pending
         })
         .await;

@@ -90,8 +90,9 @@ async fn serve_active(
     let walk = pin!(None);
     let walk = RefCell::new(walk);
     let service = service_fn(|request| {
-        let answer = answer(context, &upgrades, request);
-        walk.borrow_mut().set(Some(answer));
+        // In one step, so that the walk is made where it stays.
+        walk.borrow_mut()
+            .set(Some(answer(context, &upgrades, request)));
         Walking(&walk)
     });
     let io = TokioIo::new(Layered(Watched {
@@ -152,7 +153,9 @@ async fn close_stream(
     }
 }
 
-/// Answers one request. This is not an `async fn`, because that would store its arguments twice.
+/// Answers one request. This is not an `async fn`, because that would store its arguments twice; and
+/// it is inlined, because the walk is large, and would be copied from here to where it stays.
+#[inline(always)]
 fn answer<'a>(
     context: &'a ConnectionContext,
     upgrades: &'a Upgrades,

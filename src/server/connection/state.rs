@@ -371,7 +371,7 @@ impl State {
     /// body.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let idle = self.parks_at().or_else(|| self.idle_until());
-        earliest([self.cut_at(), idle, self.finishes_at()])
+        sooner(self.cut_at(), sooner(idle, self.finishes_at()))
     }
 
     /// Returns the interval at which a connection without a deadline is looked at. A request over
@@ -387,11 +387,12 @@ impl State {
             Phase::Idle(_) | Phase::Busy => None,
         };
         let block = self.http2.and_then(|http2| http2.block);
-        let head = earliest([head, block]).map(|since| since + self.limits.request_head);
+        let head = sooner(head, block).map(|since| since + self.limits.request_head);
         let write = self
             .blocked
             .map(|blocked| blocked.since + self.limits.idle_body);
-        earliest([head, write, self.departs_by(), self.abandoned_at()])
+        let answer = sooner(self.departs_by(), self.abandoned_at());
+        sooner(sooner(head, write), answer)
     }
 
     /// Returns the time by which an HTTP/2 client has to close the connection, after it was told
@@ -561,9 +562,12 @@ impl State {
     }
 }
 
-/// Returns the earliest of the times that are set.
-fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
-    times.into_iter().flatten().min()
+/// Returns the earlier of two times, or the one that is set.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Returns whether a time is set and has passed.
