@@ -1,5 +1,5 @@
-//! The state of one reading of a configuration: the files that were read, and the problems and notes
-//! found so far.
+//! The state of one reading of a configuration: the files that were read, and the problems and
+//! notes found so far.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -4,8 +4,8 @@ use super::document::KeyValue;
 use super::key::Table;
 use super::problem::Problem;
 
-/// Returns the problem of a key that a table does not have. `elsewhere` are the headers of the tables
-/// that have it.
+/// Returns the problem of a key that a table does not have. `elsewhere` are the headers of the
+/// tables that have it.
 pub(crate) fn unknown_key(
     table: &Table,
     subject: &str,

@@ -28,8 +28,8 @@ const DETAIL: DefaultKey<Choice<ErrorDetail>> = Key::new(
 )
 .doc(
     "The message for a client whose genuine token is refused: the check that failed (`full`), \
-         or the error code of RFC 6750 alone (`minimal`). The access log has the reason in either \
-         case.",
+     or the error code of RFC 6750 alone (`minimal`). The access log has the reason in either \
+     case.",
 )
 .example(r#""minimal""#)
 .or(ErrorDetail::Full);

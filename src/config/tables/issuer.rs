@@ -113,9 +113,9 @@ const TYP: DefaultKey<Choice<TypPolicy>> = Key::new(
 )
 .doc(
     "The proof that a token is an access token (RFC 8725 section 3.11). `at+jwt`: the type \
-         and the claims of RFC 9068. `access`: that type, or no type but a scope or a client, and \
-         none of `nonce`, `at_hash` and `c_hash`, which only ID tokens have. `untyped`: like \
-         `access`, but also accepted without a scope and a client.",
+     and the claims of RFC 9068. `access`: that type, or no type but a scope or a client, and \
+     none of `nonce`, `at_hash` and `c_hash`, which only ID tokens have. `untyped`: like \
+     `access`, but also accepted without a scope and a client.",
 )
 .example(r#""at+jwt""#)
 .or(TypPolicy::Access);

@@ -79,7 +79,7 @@ const CONNECTION_REQUESTS: DefaultKey<Count<usize>> = Key::new(
 )
 .doc(
     "Requests of one connection. The connection closes after the last of them, and the client \
-         opens another.",
+     opens another.",
 )
 .not(&["keep_alive_requests"])
 .example("1000")
@@ -98,8 +98,9 @@ const WRITE_BUFFER: DefaultKey<Size<usize>> =
     Key::new("write_buffer", Size::new(16 * KIB, 16 * MIB))
         .doc(
             "Bytes of a response that wait for a slow client, of each HTTP/1.1 connection and each \
-         HTTP/2 stream, including bytes in the TLS buffers. At the limit the gateway stops \
-         reading the upstream's response. The piece that was read last may exceed it by 64 KiB.",
+             HTTP/2 stream, including bytes in the TLS buffers. At the limit the gateway stops \
+             reading the upstream's response. The piece that was read last may exceed it by 64 \
+             KiB.",
         )
         .not(&["send_buffer", "max_buffer"])
         .example(r#""32 KiB""#)

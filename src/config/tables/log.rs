@@ -43,8 +43,8 @@ const LEVEL: DefaultKey<Choice<Level>> = Key::new(
 )
 .doc(
     "The lowest level of the gateway's own events that is written to standard error. Events \
-         of libraries are never written: some of them quote requests. A change takes effect at \
-         the next start.",
+     of libraries are never written: some of them quote requests. A change takes effect at \
+     the next start.",
 )
 .example(r#""debug""#)
 .or(Level::INFO);
@@ -59,7 +59,7 @@ const ACCESS: DefaultKey<Choice<AccessLog>> = Key::new(
 )
 .doc(
     "The requests that get a line on standard output: none, those that the gateway refused, \
-         or all.",
+     or all.",
 )
 .example(r#""all""#)
 .or(AccessLog::Refusals);

@@ -185,8 +185,8 @@ const FORWARDED: DefaultKey<Choice<ForwardedFields>> = Key::new(
 )
 .doc(
     "The fields about the origin of a request that the gateway writes for upstreams and reads \
-         from trusted proxies: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `Forwarded` (RFC \
-         7239), or both.",
+     from trusted proxies: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `Forwarded` (RFC \
+     7239), or both.",
 )
 .example(r#""both""#)
 .or(ForwardedFields::Common);
@@ -223,7 +223,7 @@ const READY: DefaultKey<Choice<Ready>> = Key::new(
 )
 .doc(
     "The condition of `/readyz`. `issuers`: the keys of each issuer were fetched, or a fetch \
-         was tried; `keys`: each issuer has keys.",
+     was tried; `keys`: each issuer has keys.",
 )
 .example(r#""keys""#)
 .or(Ready::Tried);

@@ -70,7 +70,7 @@ const CLIENT_AUTH: DefaultKey<Choice<ClientCertificate>> = Key::new(
 )
 .doc(
     "`optional` asks clients for a certificate, `required` also refuses clients without one. \
-         A certificate that a client presents is verified in both cases.",
+     A certificate that a client presents is verified in both cases.",
 )
 .example(r#""required""#)
 .or(ClientCertificate::Off);
@@ -80,6 +80,7 @@ const CLIENT_CA_FILE: Key<Str> = Key::new("client_ca_file", Str)
     .doc("The roots of client certificates, in PEM.")
     .example(r#""tls/clients.pem""#);
 
+/// `true` for TLS 1.3 alone.
 const MIN_VERSION: DefaultKey<Choice<bool>> =
     Key::new("min_version", Choice(&[("1.2", false), ("1.3", true)]))
         .doc("The lowest version of TLS.")

@@ -61,7 +61,7 @@ const BALANCE: DefaultKey<Choice<Strategy>> = Key::new(
 )
 .doc(
     "The endpoint of a request: the next one in turn, or, of two random ones, the one to \
-         which this worker has fewer requests in progress. Both choices respect the weights.",
+     which this worker has fewer requests in progress. Both choices respect the weights.",
 )
 .example(r#""least_requests""#)
 .or(Strategy::RoundRobin);
@@ -116,8 +116,8 @@ const PROTOCOL: DefaultKey<Choice<Protocol>> = Key::new(
 )
 .doc(
     "The protocol. `http2`: HTTP/2, which ALPN must agree on over `https`; without TLS it is \
-         used at once (\"h2c\" by prior knowledge), as with gRPC servers. `auto`: HTTP/2 over \
-         `https` if the upstream supports it, otherwise HTTP/1.1. WebSockets need HTTP/1.1.",
+     used at once (\"h2c\" by prior knowledge), as with gRPC servers. `auto`: HTTP/2 over \
+     `https` if the upstream supports it, otherwise HTTP/1.1. WebSockets need HTTP/1.1.",
 )
 .example(r#""http2""#)
 .or(Protocol::Http1);
@@ -182,7 +182,7 @@ const MAX_CONNECTIONS: DefaultKey<Count<usize>> = Key::new(
 )
 .doc(
     "Connections to it, of all workers together. With HTTP/1.1 this is the number of requests \
-         that it has at a time. At the limit requests wait, no longer than `connect_timeout`.",
+     that it has at a time. At the limit requests wait, no longer than `connect_timeout`.",
 )
 .example("100")
 .or(8192);
@@ -220,7 +220,7 @@ const RESPONSE_HEAD_BYTES: DefaultKey<Size<usize>> =
     Key::new("response_head_bytes", Size::new(8 * KIB, MIB))
         .doc(
             "Bytes of a response head; a longer one is answered with 502. Over HTTP/2 each field \
-         counts for 32 bytes more than its name and value (RFC 9113 section 6.5.2).",
+             counts for 32 bytes more than its name and value (RFC 9113 section 6.5.2).",
         )
         .example(r#""128 KiB""#)
         .or("64 KiB");
