@@ -5,6 +5,10 @@
 //! the millisecond and remove most of them again. So a timer is moved only if the next deadline is
 //! earlier than the time for which it is set. If it is later, the timer fires first and is set again
 //! then: a busy connection does not set it for each request.
+//!
+//! With a timer of the runtime for each client connection, a connection with one request takes 1.5 %
+//! more instructions (47,660 instead of 46,930, callgrind). For requests to upstreams, a list of the
+//! runtime's timers that are used again costs the same as this.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -82,7 +82,8 @@ fn serve(mut arrival: Arrival, worker: &Worker) -> impl Future<Output = ()> {
     async move {
         if arrival.connection.needs_handshake(&arrival.listener) {
             let head = worker.view().snapshot.config.server.timeouts.request_head;
-            // Boxed: plain connections need no handshake, and their tasks stay small.
+            // Boxed: plain connections need no handshake, and their tasks stay small. To go this
+            // way as well costs a connection with one request 3.8 % more instructions.
             let handshake = Box::pin(arrival.connection.handshake(&arrival.listener, head));
             let Some(connection) = handshake.await else {
                 return;

@@ -1,8 +1,7 @@
 //! Serving HTTP/1.1 connections.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -16,7 +15,7 @@ use super::bare::Bare;
 use super::context::ConnectionContext;
 use super::drive::{Driven, Served, drive};
 use super::head::Asked;
-use super::hyper_order::{Walking, Watched, discard_unread_body};
+use super::hyper_order::{Watched, discard_unread_body};
 use super::lingering_close;
 use super::parked::park;
 use super::state::Close;
@@ -87,14 +86,7 @@ async fn serve_active(
 ) -> bool {
     let activity = &*context.activity;
     let upgrades = activity.upgrades();
-    let walk = pin!(None);
-    let walk = RefCell::new(walk);
-    let service = service_fn(|request| {
-        // In one step, so that the walk is made where it stays.
-        walk.borrow_mut()
-            .set(Some(answer(context, &upgrades, request)));
-        Walking(&walk)
-    });
+    let service = service_fn(|request| answer(context, &upgrades, request));
     let io = TokioIo::new(Layered(Watched {
         stream: &mut *stream,
         activity,
@@ -125,7 +117,8 @@ async fn serve_active(
     }
     let close = activity.state().close(end);
     if close == Close::Plain {
-        // The usual end. Dropping the connection in place costs less than taking it apart.
+        // The usual end. To take the connection apart first costs a connection with one request
+        // 1.3 % more instructions.
         return false;
     }
     drop(served);
@@ -153,9 +146,7 @@ async fn close_stream(
     }
 }
 
-/// Answers one request. This is not an `async fn`, because that would store its arguments twice; and
-/// it is inlined, because the walk is large, and would be copied from here to where it stays.
-#[inline(always)]
+/// Answers one request. This is not an `async fn`, because that would store its arguments twice.
 fn answer<'a>(
     context: &'a ConnectionContext,
     upgrades: &'a Upgrades,

@@ -6,7 +6,7 @@
 //! and a look at this file. Other files depend on single facts about the libraries, which have a
 //! test there as well.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -121,31 +121,6 @@ impl Layer for Watched<'_> {
     fn shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.state().closing();
         self.stream.poll_close(cx)
-    }
-}
-
-/// The walk of the request that is being answered over HTTP/1.1. The walk itself stays pinned in
-/// the task; this only refers to it. Inside hyper's state the walk would be moved and stored a
-/// second time.
-///
-/// It assumes that hyper polls one such future at a time, and drops it when the client has left.
-pub(super) struct Walking<'a, 'p, W>(pub(super) &'a RefCell<Pin<&'p mut Option<W>>>);
-
-impl<W: Future> Future for Walking<'_, '_, W> {
-    type Output = W::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
-        self.0
-            .borrow_mut()
-            .as_mut()
-            .as_pin_mut()
-            .map_or(Poll::Pending, |walk| walk.poll(cx))
-    }
-}
-
-impl<W> Drop for Walking<'_, '_, W> {
-    fn drop(&mut self) {
-        self.0.borrow_mut().set(None);
     }
 }
 

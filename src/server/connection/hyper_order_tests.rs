@@ -1,6 +1,6 @@
 //! The assumptions about hyper and h2, each held against the libraries themselves.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -258,27 +258,6 @@ fn hyper_drops_a_body_when_its_end_is_queued_and_flushes_afterwards() {
     let written = calls.iter().rposition(|call| *call == Call::Write);
     let flushed = calls.iter().rposition(|call| *call == Call::Flush);
     assert!(written < flushed, "{calls:?}");
-}
-
-#[test]
-fn hyper_polls_one_walk_at_a_time_and_drops_it_before_the_next() {
-    let (wire, guard) = (Wire::default(), Rc::new(()));
-    let largest = Cell::new(0);
-    let mut connection = serve!(wire, |_: Request<Incoming>| {
-        let walk = guard.clone();
-        largest.set(largest.get().max(Rc::strong_count(&guard)));
-        async move {
-            drop(walk);
-            let body = Whole(content(&Rc::new(()), Some("whole")));
-            Answer::Ok(Response::new(body))
-        }
-    });
-    wire.send([GET, GET, GET].concat());
-    for _ in 0..3 {
-        assert!(poll(&mut connection).is_pending());
-    }
-    assert_eq!(wire.written().matches("HTTP/1.1 200").count(), 3);
-    assert_eq!(largest.get(), 2, "the guard itself, and one walk");
 }
 
 /// Returns the answer to a POST of which a part has arrived, and whose body nothing reads.
