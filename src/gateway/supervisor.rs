@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_local};
 use tokio::time::sleep;
 
 use crate::carry_over::CarryOver;
+use crate::clock;
 use crate::telemetry::GatewayMetrics;
 
 /// The delay before a task that has panicked starts again. It doubles with each further panic.
@@ -69,9 +70,33 @@ impl Task {
     }
 }
 
+/// The delays before a task starts again after a panic. Each is twice as long as the one before.
+#[derive(Clone, Copy)]
+struct BackOff {
+    first: Duration,
+    next: Duration,
+}
+
+impl BackOff {
+    fn new(first: Duration) -> Self {
+        Self { first, next: first }
+    }
+
+    /// Returns the delay after a panic of a task that ran for `time`.
+    fn after_panic(&mut self, time: Duration) -> Duration {
+        if time >= HEALTHY_AFTER {
+            self.next = self.first;
+        }
+        let delay = self.next;
+        self.next = (delay * 2).min(MAX_DELAY);
+        delay
+    }
+}
+
 /// The background tasks that run.
 pub(super) struct Supervisor {
     metrics: Arc<GatewayMetrics>,
+    back_off: BackOff,
     running: Vec<Running>,
 }
 
@@ -88,6 +113,7 @@ impl Supervisor {
     pub(super) fn new(metrics: Arc<GatewayMetrics>) -> Self {
         Self {
             metrics,
+            back_off: BackOff::new(FIRST_DELAY),
             running: Vec::new(),
         }
     }
@@ -113,42 +139,49 @@ impl Supervisor {
             subject,
             start,
         } = task;
-        let purpose = identity.purpose.clone();
-        let metrics = self.metrics.clone();
+        let kept = Kept {
+            purpose: identity.purpose.clone(),
+            start,
+            metrics: self.metrics.clone(),
+            back_off: self.back_off,
+        };
         Running {
             identity,
             _subject: subject,
-            handle: spawn_local(keep_running(purpose, start, metrics)),
+            handle: spawn_local(kept.run()),
         }
     }
 }
 
-/// Runs a task until it returns, and starts it again after each panic.
-async fn keep_running(purpose: Arc<str>, start: Start, metrics: Arc<GatewayMetrics>) {
-    let mut delay = FIRST_DELAY;
-    loop {
-        // The set of this one task ends it when this future is dropped.
-        let mut run = JoinSet::new();
-        run.spawn_local(start());
-        let ended = tokio::select! {
-            ended = run.join_next() => ended,
-            () = sleep(HEALTHY_AFTER) => {
-                delay = FIRST_DELAY;
-                run.join_next().await
-            }
-        };
-        let Some(Err(_panic)) = ended else {
-            return;
-        };
-        metrics.panics.inc();
-        // The message of the panic has been logged where it happened.
-        tracing::error!(
-            task = &*purpose,
-            ?delay,
-            "a background task panicked: it starts again"
-        );
-        sleep(delay).await;
-        delay = (delay * 2).min(MAX_DELAY);
+/// A task that starts again after each panic.
+struct Kept {
+    purpose: Arc<str>,
+    start: Start,
+    metrics: Arc<GatewayMetrics>,
+    back_off: BackOff,
+}
+
+impl Kept {
+    /// Runs the task until it returns.
+    async fn run(mut self) {
+        loop {
+            let began = clock::monotonic();
+            // The set of this one task ends it when this future is dropped.
+            let mut run = JoinSet::new();
+            run.spawn_local((self.start)());
+            let Some(Err(_panic)) = run.join_next().await else {
+                return;
+            };
+            let delay = self.back_off.after_panic(clock::monotonic() - began);
+            self.metrics.panics.inc();
+            // The message of the panic has been logged where it happened.
+            tracing::error!(
+                task = &*self.purpose,
+                ?delay,
+                "a background task panicked: it starts again"
+            );
+            sleep(delay).await;
+        }
     }
 }
 
