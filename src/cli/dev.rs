@@ -63,7 +63,7 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
 /// Loads the configuration, at the start and at each reload, and passes the scopes of its routes to
 /// the embedded issuer.
 fn load(settings: &Settings, sandbox: &Sandbox) -> Result<Config, Problems> {
-    Ok(settings.readdress(sandbox.rewire(settings.load_in_place()?)))
+    Ok(settings.replace_addresses(sandbox.rewire(settings.load_in_place()?)))
 }
 
 /// The text that the command prints first.

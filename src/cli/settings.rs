@@ -73,9 +73,9 @@ impl Settings {
     }
 
     /// Replaces the addresses of a configuration by those of these options.
-    pub(super) fn readdress(&self, mut config: Config) -> Config {
+    pub(super) fn replace_addresses(&self, mut config: Config) -> Config {
         if !self.listen.is_empty() {
-            config.server.readdress(&self.listen);
+            config.server.replace_addresses(&self.listen);
         }
         if let Some(Admin(admin)) = self.admin {
             config.server.admin = admin;
@@ -179,7 +179,7 @@ mod tests {
             ),
             (80, 5)
         );
-        assert_eq!(flags.readdress(in_place).server, config.server);
+        assert_eq!(flags.replace_addresses(in_place).server, config.server);
     }
 
     #[test]

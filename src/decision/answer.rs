@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::grpc;
 use super::reason::Reason;
-use super::refusal::{Barred, Cause, Refusal, join};
+use super::refusal::{AmbiguityRefusal, Cause, Refusal, join};
 use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
 use crate::route::Ambiguity;
@@ -75,11 +75,11 @@ impl Problem {
         }
     }
 
-    fn ambiguous(self, what: Ambiguity, barred: &Barred) -> Self {
+    fn ambiguous(self, what: Ambiguity, barred: &AmbiguityRefusal) -> Self {
         let why = match barred {
-            Barred::NotAllowed => "which is not allowed here",
-            Barred::NoRoute => "and nothing here answers to it",
-            Barred::Shadowed(_) => "and one of them is not allowed here",
+            AmbiguityRefusal::NotAllowed => "which is not allowed here",
+            AmbiguityRefusal::NoRoute => "and nothing here answers to it",
+            AmbiguityRefusal::Shadowed(_) => "and one of them is not allowed here",
         };
         Self {
             detail: format!("{} ({what}), {why}.", self.detail).into(),

@@ -22,7 +22,7 @@ pub use answer::OwnAnswer;
 pub use facts::RequestFacts;
 pub use hygiene::admit;
 pub use reason::{Blame, Reason};
-pub use refusal::{Barred, Cause, Refusal};
+pub use refusal::{AmbiguityRefusal, Cause, Refusal};
 
 use rule::Rule;
 

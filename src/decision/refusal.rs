@@ -33,7 +33,7 @@ pub enum Cause {
         /// The first ambiguity that is not allowed.
         what: Ambiguity,
         /// The reason for which the ambiguity is not allowed.
-        barred: Barred,
+        barred: AmbiguityRefusal,
     },
     /// A tolerant application could read the path as one of a stricter route.
     Shadowed {
@@ -90,7 +90,7 @@ pub enum Cause {
 
 /// The reason for which an ambiguous path is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Barred {
+pub enum AmbiguityRefusal {
     /// The matched route does not allow the ambiguity.
     NotAllowed,
     /// No route matches the path, so there is none that could allow the ambiguity.
@@ -164,8 +164,10 @@ impl Cause {
         let sentence = self.reason().operator();
         match self {
             Self::Ambiguous { what, barred } => match barred {
-                Barred::NotAllowed | Barred::NoRoute => format!("{sentence} {what}").into(),
-                Barred::Shadowed(by) => format!(
+                AmbiguityRefusal::NotAllowed | AmbiguityRefusal::NoRoute => {
+                    format!("{sentence} {what}").into()
+                }
+                AmbiguityRefusal::Shadowed(by) => format!(
                     "{sentence} {what}; an application may take it for the stricter \"{by}\""
                 )
                 .into(),

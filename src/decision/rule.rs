@@ -1,6 +1,6 @@
 //! The rule for a target.
 
-use super::{Barred, Cause, Refusal};
+use super::{AmbiguityRefusal, Cause, Refusal};
 use crate::route::{Miss, Target};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
 
@@ -49,8 +49,8 @@ pub(super) fn find<'s>(
 /// Returns the cause for a path with an ambiguity that its route does not allow.
 fn ambiguity(target: &Target<'_>, route: Option<&Route>) -> Option<Cause> {
     let (allowed, barred) = match route {
-        Some(route) => (route.config.allow, Barred::NotAllowed),
-        None => (Default::default(), Barred::NoRoute),
+        Some(route) => (route.config.allow, AmbiguityRefusal::NotAllowed),
+        None => (Default::default(), AmbiguityRefusal::NoRoute),
     };
     let what = target.ambiguities().first_beyond(allowed)?;
     Some(Cause::Ambiguous { what, barred })
@@ -67,7 +67,7 @@ fn shadowed(snapshot: &Snapshot, target: &Target<'_>, by: &RouteMethod) -> Cause
     match target.ambiguities().iter().next() {
         Some(what) => Cause::Ambiguous {
             what,
-            barred: Barred::Shadowed(by),
+            barred: AmbiguityRefusal::Shadowed(by),
         },
         None => Cause::Shadowed { by },
     }

@@ -14,7 +14,7 @@ use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
 use crate::tls::TlsSettings;
 use crate::token::{Audience, Rules, Source, TypPolicy};
 use crate::upstream::{
-    HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,
+    EndpointSettings, HeadLimits, HostHeader, OutlierDetection, Protocol, Retry, Settings, Strategy,
 };
 
 /// Returns a configuration with these issuers and routes and one upstream, `orders`, on another
@@ -71,7 +71,9 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
         upstreams: vec![Settings {
             name: "orders".into(),
             url: Url::parse("https://orders.internal:8443/").unwrap(),
-            endpoints: Listed::alone(Url::parse("https://orders.internal:8443/").unwrap()),
+            endpoints: EndpointSettings::alone(
+                Url::parse("https://orders.internal:8443/").unwrap(),
+            ),
             balance: Strategy::RoundRobin,
             retry: Retry {
                 attempts: 1,

@@ -17,7 +17,7 @@ use crate::issuer::KeySource;
 use crate::net::Url;
 use crate::policy::Scope;
 use crate::tls::TlsSettings;
-use crate::upstream::{Listed, Protocol};
+use crate::upstream::{EndpointSettings, Protocol};
 
 /// The embedded issuer and the echo, which run until this is dropped.
 pub struct Sandbox {
@@ -88,7 +88,7 @@ impl Sandbox {
         self.issuers.replace(embedded);
         for upstream in &mut config.upstreams {
             upstream.url = self.echo_url.clone();
-            upstream.endpoints = Listed::alone(self.echo_url.clone());
+            upstream.endpoints = EndpointSettings::alone(self.echo_url.clone());
             upstream.terms = TlsSettings::default();
             upstream.protocol = Protocol::Http1;
         }
@@ -119,7 +119,7 @@ fn keep_to_loopback(config: &mut Config) {
     }
     // A sandbox never takes over the sockets of another gateway.
     config.server.handover = None;
-    config.server.readdress(&listen);
+    config.server.replace_addresses(&listen);
     for listener in &mut config.server.listeners {
         listener.tls = None;
         listener.proxy_protocol_from = Vec::new();

@@ -626,7 +626,7 @@ fn an_address_of_this_machine_is_kept() {
     let mut config = orders(vec![cognito("idp")]);
     config
         .server
-        .readdress(&["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()]);
+        .replace_addresses(&["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()]);
     config.server.admin = None;
     let rewired = sandbox().rewire(config.clone());
     assert_eq!(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use crate::clock;
-use crate::upstream::Broken;
+use crate::upstream::StreamError;
 
 /// An error that ended a body early.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum BodyError {
     /// The client's connection failed, or the client broke the framing.
     Client(hyper::Error),
     /// The upstream's connection failed, or the upstream broke the framing.
-    Upstream(Broken),
+    Upstream(StreamError),
 }
 
 impl fmt::Display for BodyError {

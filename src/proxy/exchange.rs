@@ -62,13 +62,13 @@ struct Outcome {
 /// the body.
 ///
 /// The client may have closed that side alone and still read the response, or it may have
-/// disconnected. It counts as disconnected until [`Unconfirmed::received`] is called.
-pub struct Unconfirmed {
+/// disconnected. It counts as disconnected until [`UnconfirmedRefusal::received`] is called.
+pub struct UnconfirmedRefusal {
     exchange: Box<Exchange>,
     cause: Cause,
 }
 
-impl Unconfirmed {
+impl UnconfirmedRefusal {
     pub(super) fn new(mut exchange: Box<Exchange>, cause: Cause) -> Self {
         exchange.outcome.answered = Some(clock::monotonic());
         exchange.note_early_end();

@@ -2,7 +2,7 @@
 
 use http::Response;
 
-use super::exchange::{Exchange, Unconfirmed};
+use super::exchange::{Exchange, UnconfirmedRefusal};
 use super::reply_body::{ReplyBody, ReplySource};
 use super::upgrade::{Tunnel, Upgrades};
 use crate::decision::{Cause, Refusal};
@@ -41,7 +41,7 @@ fn refuse(
 ) -> Response<ReplyBody> {
     let response = exchange.refused(&refusal);
     if matches!(refusal.cause, Cause::BodyCut) {
-        upgrades.confirm_later(Unconfirmed::new(exchange, refusal.cause));
+        upgrades.confirm_later(UnconfirmedRefusal::new(exchange, refusal.cause));
         return response.map(ReplyBody::unrecorded);
     }
     response.map(|bytes| ReplyBody::new(ReplySource::Own(Some(bytes)), exchange))

@@ -21,12 +21,12 @@ use crate::decision::{Cause, Decision, Refusal, forwarded};
 use crate::net::Peer;
 use crate::snapshot::Route;
 use crate::transform::Direction;
-use crate::upstream::{Balance, Fault, Outgoing, Reply};
+use crate::upstream::{Fault, Outgoing, Reply, UpstreamClient};
 
 /// A permitted request that is being forwarded, and the facts that its response depends on.
 pub(super) struct Forward<'v> {
     route: &'v Route,
-    upstream: &'v Balance<RequestBody>,
+    upstream: &'v UpstreamClient<RequestBody>,
     outgoing: Outgoing<RequestBody>,
     upload: Option<UploadStatus>,
     handshake: Option<Handshake>,

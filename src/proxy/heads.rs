@@ -7,7 +7,7 @@ use super::headers::{self, Forwarding};
 use crate::decision::{Decision, forwarded};
 use crate::net::Peer;
 use crate::snapshot::Snapshot;
-use crate::upstream::OwnFields;
+use crate::upstream::AddedFields;
 
 /// Turns the header fields of a permitted request into those of the upstream's request, and returns
 /// the fields that the gateway adds.
@@ -19,7 +19,7 @@ pub fn head_to_upstream(
     peer: &Peer,
     request_id: &HeaderValue,
     request: &mut Request<()>,
-) -> OwnFields {
+) -> AddedFields {
     let forwarding = Forwarding {
         peer,
         server: &snapshot.config.server,

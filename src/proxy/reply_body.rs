@@ -11,7 +11,7 @@ use super::body_timer::{BodyError, BodyTimer};
 use super::exchange::Exchange;
 use super::headers;
 use super::request_body::{RequestBody, UploadFailure, UploadStatus};
-use crate::upstream::{Reply, Switched};
+use crate::upstream::{Reply, UpgradedConnection};
 
 /// The body of a response. The exchange ends with it in any case, but for a WebSocket, whose
 /// exchange ends with its tunnel.
@@ -32,7 +32,7 @@ pub(super) enum ReplySource {
     Upstream(Relay),
     /// No body: the upstream has switched protocols. The tunnel ends after this time without
     /// traffic.
-    Switched(Switched, Duration),
+    Switched(UpgradedConnection, Duration),
 }
 
 /// A response body that is relayed from the upstream as it arrives.

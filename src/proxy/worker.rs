@@ -17,7 +17,7 @@ use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
 use crate::transform::FieldSet;
-use crate::upstream::Balance;
+use crate::upstream::UpstreamClient;
 
 /// The state that all threads share, made once at the start. What a worker or a background task
 /// needs of a new subsystem has a field here.
@@ -61,7 +61,7 @@ pub struct View {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
     /// The connections to each upstream, in the order of the snapshot's upstreams.
-    pub(super) upstreams: Vec<Rc<Balance<RequestBody>>>,
+    pub(super) upstreams: Vec<Rc<UpstreamClient<RequestBody>>>,
 }
 
 /// The fields that the gateway writes itself.
@@ -176,7 +176,7 @@ impl View {
                 Some(same) if same.upstream().id() == upstream.id() => Rc::clone(same),
                 replaced => {
                     let replaced = replaced.map(|balance| &**balance);
-                    Balance::new(upstream.clone(), replaced, timer_wheel.clone())
+                    UpstreamClient::new(upstream.clone(), replaced, timer_wheel.clone())
                 }
             };
             upstreams.push(balance);

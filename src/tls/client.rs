@@ -35,7 +35,7 @@ pub struct TlsSettings {
     /// The name to send and to verify, instead of the URL's.
     pub server_name: Option<Arc<str>>,
     /// Set if any certificate is accepted: an attacker in between can read and change everything.
-    pub trust_anyone: bool,
+    pub accepts_any_certificate: bool,
 }
 
 /// The protocols that are offered (ALPN, RFC 7301).
@@ -187,7 +187,7 @@ fn config(settings: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> 
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|_| TlsError::Library)?;
-    let builder = if settings.trust_anyone {
+    let builder = if settings.accepts_any_certificate {
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone(provider)))

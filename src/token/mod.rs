@@ -27,7 +27,7 @@ pub use cache::{SharedCache, WorkerCache};
 pub use error::TokenError;
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
-pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
+pub use rules::{Audience, ClaimDemand, RequiredClaim, Rules, TypPolicy};
 pub use source::{Source, SourceError};
 pub use verifier::{Authenticated, Rejection, RequestContext, Verifier, authenticate};
 pub use verifier_id::VerifierId;

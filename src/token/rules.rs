@@ -61,12 +61,12 @@ pub struct RequiredClaim {
     /// A name or a dotted path.
     pub claim: Box<str>,
     /// The value that it must have.
-    pub demand: Demand,
+    pub demand: ClaimDemand,
 }
 
 /// The value that a required claim must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Demand {
+pub enum ClaimDemand {
     /// Anything but `null`.
     Present,
     /// One of these scalars, or a list that holds one of them. Never empty.
@@ -81,11 +81,11 @@ impl RequiredClaim {
             return false;
         };
         match (&self.demand, found) {
-            (Demand::Present, found) => *found != Claim::Null,
-            (Demand::OneOf(wanted), Claim::List(items)) => {
+            (ClaimDemand::Present, found) => *found != Claim::Null,
+            (ClaimDemand::OneOf(wanted), Claim::List(items)) => {
                 items.iter().any(|item| is_among(item, wanted))
             }
-            (Demand::OneOf(wanted), found) => is_among(found, wanted),
+            (ClaimDemand::OneOf(wanted), found) => is_among(found, wanted),
         }
     }
 }
@@ -127,20 +127,26 @@ mod tests {
             ("level".into(), Claim::Number("2.0".into())),
         ]);
         let claims = claims.unwrap();
-        let met = |claim: &str, demand: Demand| {
+        let met = |claim: &str, demand: ClaimDemand| {
             RequiredClaim {
                 claim: claim.into(),
                 demand,
             }
             .is_met(&claims)
         };
-        assert!(met("tenant", Demand::OneOf(vec![text("b"), text("a")])));
-        assert!(!met("tenant", Demand::OneOf(vec![text("A")])));
-        assert!(met("groups", Demand::OneOf(vec![text("y")])));
-        assert!(!met("groups", Demand::OneOf(vec![text("z")])));
-        assert!(met("level", Demand::OneOf(vec![Claim::Number("2".into())])));
-        assert!(!met("level", Demand::OneOf(vec![text("2")])));
-        assert!(met("groups", Demand::Present));
-        assert!(!met("nothing", Demand::Present) && !met("absent", Demand::Present));
+        assert!(met(
+            "tenant",
+            ClaimDemand::OneOf(vec![text("b"), text("a")])
+        ));
+        assert!(!met("tenant", ClaimDemand::OneOf(vec![text("A")])));
+        assert!(met("groups", ClaimDemand::OneOf(vec![text("y")])));
+        assert!(!met("groups", ClaimDemand::OneOf(vec![text("z")])));
+        assert!(met(
+            "level",
+            ClaimDemand::OneOf(vec![Claim::Number("2".into())])
+        ));
+        assert!(!met("level", ClaimDemand::OneOf(vec![text("2")])));
+        assert!(met("groups", ClaimDemand::Present));
+        assert!(!met("nothing", ClaimDemand::Present) && !met("absent", ClaimDemand::Present));
     }
 }

@@ -30,7 +30,7 @@ use crate::clock;
 use crate::net::timer_wheel::TimerWheel;
 
 /// One worker's connections to the endpoints of one upstream, for requests with bodies of type `B`.
-pub struct Balance<B> {
+pub struct UpstreamClient<B> {
     upstream: Arc<Upstream>,
     /// The endpoints of the upstream, in their order.
     endpoints: Vec<EndpointPool<B>>,
@@ -74,7 +74,7 @@ where
     }
 }
 
-impl<B> Balance<B>
+impl<B> UpstreamClient<B>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,

@@ -14,7 +14,7 @@ use super::*;
 use crate::net::timer_wheel::TimerWheel;
 use crate::net::{Stream, Url};
 use crate::upstream::fixture::{self, wait_until};
-use crate::upstream::{Balance, Outgoing, Settings};
+use crate::upstream::{Outgoing, Settings, UpstreamClient};
 
 fn addresses(list: &[&str]) -> Vec<SocketAddr> {
     list.iter().map(|one| one.parse().unwrap()).collect()
@@ -128,7 +128,7 @@ impl Server {
     }
 }
 
-async fn send(balance: &Balance<Empty<Bytes>>) {
+async fn send(balance: &UpstreamClient<Empty<Bytes>>) {
     let request = Request::get("/")
         .header("host", "orders.internal")
         .body(Empty::new())
@@ -164,7 +164,7 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
         let addresses = &upstream.endpoints[0].addresses;
         wait_until("the name resolves", || addresses.rotated(0).is_some()).await;
 
-        let balance = Balance::new(upstream.clone(), None, TimerWheel::new());
+        let balance = UpstreamClient::new(upstream.clone(), None, TimerWheel::new());
         for _ in 0..2 {
             send(&balance).await;
             balance.sweep();

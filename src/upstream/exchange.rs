@@ -15,7 +15,7 @@ use crate::clock;
 
 /// Fields that the gateway adds to a request. A list is enough, since they are not looked up by
 /// name.
-pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
+pub type AddedFields = Vec<(HeaderName, HeaderValue)>;
 
 /// The number of times that a request is sent again because no upstream had processed it.
 const MAX_RESENDS: u8 = 2;
@@ -24,7 +24,7 @@ const MAX_RESENDS: u8 = 2;
 pub struct Outgoing<B> {
     pub(super) head: Parts,
     /// Fields that are sent after those of the head. None of their names occurs in the head.
-    pub(super) own: OwnFields,
+    pub(super) own: AddedFields,
     pub(super) departed: Instant,
     pub(super) body: Content<B>,
     has_body: bool,
@@ -149,7 +149,7 @@ impl<B: Body> Outgoing<B> {
     /// Creates a request that is sent now. `own` holds fields of the gateway, none of whose names
     /// occurs in the head.
     #[must_use]
-    pub fn new(head: Parts, own: OwnFields, body: B) -> Self {
+    pub fn new(head: Parts, own: AddedFields, body: B) -> Self {
         let has_body = !body.is_end_stream();
         let body = if has_body {
             Content::Untouched(body)

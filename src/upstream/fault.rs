@@ -21,7 +21,7 @@ pub enum Fault {
     /// No response head in time.
     ResponseTimeout(Duration),
     /// The connection ended before the response head.
-    Closed(Broken),
+    Closed(StreamError),
     /// Reading the body of the request from the client failed.
     Request,
     /// The request was not sent, or the upstream said that it did not process it.
@@ -36,7 +36,7 @@ pub enum Fault {
 
 /// The reason why a connection or a stream failed during an exchange.
 #[derive(Debug)]
-pub enum Broken {
+pub enum StreamError {
     /// The upstream closed it too early.
     Ended,
     /// Reading or writing failed.
@@ -49,7 +49,7 @@ pub enum Broken {
     Stream(hyper::Error),
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended => f.write_str("the upstream closed it"),
@@ -64,7 +64,7 @@ impl fmt::Display for Broken {
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for StreamError {}
 
 impl Fault {
     pub(super) fn of_dial(error: DialError) -> Self {
@@ -84,7 +84,7 @@ impl Fault {
         if error.is_parse() {
             Self::Protocol(error.to_string().into())
         } else {
-            Self::Closed(Broken::Stream(error))
+            Self::Closed(StreamError::Stream(error))
         }
     }
 
@@ -93,7 +93,7 @@ impl Fault {
     /// with its connection, as one that may have been processed.
     pub(super) fn of_stream(error: hyper::Error) -> Self {
         let Some(cause) = http2_cause(&error) else {
-            return Self::Closed(Broken::Stream(error));
+            return Self::Closed(StreamError::Stream(error));
         };
         if cause.is_remote() && (is_refused_stream(cause) || cause.is_go_away()) {
             return Self::Unprocessed(error);
@@ -108,7 +108,7 @@ impl Fault {
             };
             Self::Protocol(why.into())
         } else {
-            Self::Closed(Broken::Stream(error))
+            Self::Closed(StreamError::Stream(error))
         }
     }
 

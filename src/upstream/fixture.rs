@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy, Upstream,
+    EndpointSettings, HeadLimits, HostHeader, OutlierDetection, Protocol, Retry, Settings,
+    Strategy, Upstream,
 };
 use crate::net::{DialTimeouts, Url};
 use crate::telemetry::Metrics;
@@ -21,7 +22,7 @@ pub(super) fn settings(url: &str) -> Settings {
     Settings {
         name: "orders".into(),
         url: url.clone(),
-        endpoints: Listed::alone(url),
+        endpoints: EndpointSettings::alone(url),
         balance: Strategy::RoundRobin,
         retry: Retry {
             attempts: 0,

@@ -29,16 +29,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use background::maintain;
-pub use balance::Balance;
+pub use balance::UpstreamClient;
 pub use endpoint::Endpoint;
-pub use exchange::{Outgoing, OwnFields};
-pub use fault::{Broken, Fault};
+pub use exchange::{AddedFields, Outgoing};
+pub use fault::{Fault, StreamError};
 pub use load_balancing::Strategy;
 pub use outlier_detection::OutlierDetection;
-pub use pool::Switched;
+pub use pool::UpgradedConnection;
 pub use reply::Reply;
 pub use retry::Retry;
-pub use settings::{HeadLimits, Health, HostHeader, Listed, Protocol, Settings};
+pub use settings::{EndpointSettings, HeadLimits, Health, HostHeader, Protocol, Settings};
 pub use upload_progress::UploadProgress;
 
 use self::connection_limit::ConnectionLimit;
@@ -120,7 +120,7 @@ fn tls_client(settings: &Settings) -> Result<Tls, TlsError> {
     if !settings.url.is_tls() {
         return Ok(Tls::system());
     }
-    if settings.terms.trust_anyone {
+    if settings.terms.accepts_any_certificate {
         tracing::warn!(
             upstream = %settings.name,
             "the upstream's certificate is not verified (verify = false)"

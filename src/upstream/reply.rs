@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Broken;
+use super::StreamError;
 use super::active_request::ActiveRequest;
-use super::pool::{Download, Switched};
+use super::pool::{Download, UpgradedConnection};
 use super::request_limit::RequestPermit;
 
 /// The body of a response, and the connection that it arrives on. Dropping it ends the exchange: a
@@ -28,7 +28,7 @@ impl<B: Body<Data = Bytes>> Reply<B> {
 
     /// Returns the connection, if it has switched to another protocol.
     #[must_use]
-    pub fn into_switched(self) -> Option<Switched> {
+    pub fn into_switched(self) -> Option<UpgradedConnection> {
         self.download.into_switched()
     }
 }
@@ -39,12 +39,12 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = StreamError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         self.get_mut().download.poll_frame(cx)
     }
 

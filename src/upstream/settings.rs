@@ -19,7 +19,7 @@ pub struct Settings {
     /// path is `/`: a request is forwarded with its own path.
     pub url: Url,
     /// All endpoints; never empty.
-    pub endpoints: Vec<Listed>,
+    pub endpoints: Vec<EndpointSettings>,
     /// The load-balancing policy.
     pub balance: Strategy,
     /// The retry policy.
@@ -95,14 +95,14 @@ impl HeadLimits {
 
 /// An endpoint in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct EndpointSettings {
     /// The URL of the endpoint.
     pub url: Url,
     /// Its share of the requests, relative to the weights of the others.
     pub weight: u32,
 }
 
-impl Listed {
+impl EndpointSettings {
     /// Returns the only endpoint of an upstream.
     #[must_use]
     pub fn alone(url: Url) -> Vec<Self> {

@@ -6,7 +6,7 @@ use crate::config::language::document::{Kind, Table, Value};
 use crate::config::language::json;
 use crate::config::language::{AnyKey, Custom, Key, Reader, Span, Str, Text, collect};
 use crate::net::Url;
-use crate::upstream::Listed;
+use crate::upstream::EndpointSettings;
 
 pub(super) const URL: Key<Str> = Key::new("url", Str)
     .absent("`endpoints` is required")
@@ -55,7 +55,7 @@ pub(super) fn quoted_url(text: &str) -> String {
 const MAX_ENDPOINTS: usize = 256;
 
 /// Returns the endpoints, or the single one of `url`. Returns none after a problem.
-pub(super) fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
+pub(super) fn endpoints(reader: &mut Reader<'_>) -> Vec<EndpointSettings> {
     let (list, one) = (reader.value(&ENDPOINTS), reader.find(&URL));
     match list {
         None => only_endpoint(reader, one),
@@ -72,18 +72,18 @@ pub(super) fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
 }
 
 /// Returns the endpoint of `url`.
-fn only_endpoint(reader: &Reader<'_>, text: Option<Text>) -> Vec<Listed> {
+fn only_endpoint(reader: &Reader<'_>, text: Option<Text>) -> Vec<EndpointSettings> {
     if !reader.has(&URL) {
         reader.missing(&URL);
     }
     match text.and_then(|text| url(reader, &URL, &text)) {
-        Some(url) => Listed::alone(url),
+        Some(url) => EndpointSettings::alone(url),
         None => Vec::new(),
     }
 }
 
 /// Returns the endpoints of a list; `None` if one of them is invalid.
-fn listed_endpoints(reader: &Reader<'_>, list: &Value) -> Option<Vec<Listed>> {
+fn listed_endpoints(reader: &Reader<'_>, list: &Value) -> Option<Vec<EndpointSettings>> {
     let Kind::List(items) = &list.kind else {
         reader.mismatched(&ENDPOINTS, list);
         return None;
@@ -108,7 +108,12 @@ fn listed_endpoints(reader: &Reader<'_>, list: &Value) -> Option<Vec<Listed>> {
 }
 
 /// Reports an endpoint that is in the list twice, or that has another scheme than an earlier one.
-fn compare_with_earlier(reader: &Reader<'_>, endpoints: &[Listed], index: usize, span: Span) {
+fn compare_with_earlier(
+    reader: &Reader<'_>,
+    endpoints: &[EndpointSettings],
+    index: usize,
+    span: Span,
+) {
     let Some((endpoint, earlier)) = endpoints.get(..=index).and_then(<[_]>::split_last) else {
         return;
     };
@@ -127,9 +132,9 @@ fn compare_with_earlier(reader: &Reader<'_>, endpoints: &[Listed], index: usize,
 }
 
 /// Returns an endpoint: a URL, alone or with a weight.
-fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
+fn listed(reader: &Reader<'_>, item: &Value) -> Option<EndpointSettings> {
     match &item.kind {
-        Kind::Text(_) => Some(Listed {
+        Kind::Text(_) => Some(EndpointSettings {
             url: endpoint_url(reader, item)?,
             weight: 1,
         }),
@@ -142,7 +147,7 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
 }
 
 /// Returns an endpoint from a table with `url` and `weight`.
-fn weighted(reader: &Reader<'_>, item: &Value, table: &Table) -> Option<Listed> {
+fn weighted(reader: &Reader<'_>, item: &Value, table: &Table) -> Option<EndpointSettings> {
     let mut entries = table.entries.iter();
     if let Some(other) = entries.find(|entry| !matches!(entry.key.as_str(), "url" | "weight")) {
         let message = format!(
@@ -167,7 +172,7 @@ fn weighted(reader: &Reader<'_>, item: &Value, table: &Table) -> Option<Listed> 
             "\"endpoints\": a \"weight\" is a whole number from 1 to 1000",
         );
     }
-    Some(Listed {
+    Some(EndpointSettings {
         url,
         weight: weight?,
     })

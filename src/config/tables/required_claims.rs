@@ -6,7 +6,7 @@ use crate::config::language::document::{KeyValue, Kind, Value};
 use crate::config::language::json;
 use crate::config::language::{Custom, Key, Reader};
 use crate::policy::Claim;
-use crate::token::{Demand, RequiredClaim};
+use crate::token::{ClaimDemand, RequiredClaim};
 
 const CLAIM_VALUES: Custom = Custom {
     words: "a map from claim to required value",
@@ -50,9 +50,9 @@ pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
 }
 
 /// Returns the condition of a claim: a scalar, a list of accepted scalars, or `{ present = true }`.
-fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
+fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<ClaimDemand> {
     if is_present(value) {
-        return Some(Demand::Present);
+        return Some(ClaimDemand::Present);
     }
     let items = match value.items() {
         // An empty list is not a scalar, so that it is reported.
@@ -67,7 +67,7 @@ fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
         );
         reader.problem(value.span, message);
     }
-    wanted.map(Demand::OneOf)
+    wanted.map(ClaimDemand::OneOf)
 }
 
 /// Returns whether a value is `{ present = true }`.

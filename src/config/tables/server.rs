@@ -93,7 +93,7 @@ impl Server {
 
     /// Replaces all listeners with listeners on these addresses, which have the other settings of
     /// the first listener. Used for addresses that override the file.
-    pub fn readdress(&mut self, addresses: &[SocketAddr]) {
+    pub fn replace_addresses(&mut self, addresses: &[SocketAddr]) {
         let Some(first) = self.listeners.first().cloned() else {
             return;
         };

@@ -57,15 +57,15 @@ pub(super) fn tls_settings(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSet
     }
     let roots = roots(reader);
     let server_name = server_name(reader);
-    let trust_anyone = !reader.get(&VERIFY);
-    if trust_anyone {
+    let accepts_any_certificate = !reader.get(&VERIFY);
+    if accepts_any_certificate {
         note_unverified(reader);
     }
     TlsSettings {
         roots,
         identity: identity(reader),
         server_name,
-        trust_anyone,
+        accepts_any_certificate,
     }
 }
 
@@ -112,7 +112,7 @@ fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
     let identity = Some((certificate.pem, key.pem));
     let alone = TlsSettings {
         identity: identity.clone(),
-        trust_anyone: true,
+        accepts_any_certificate: true,
         ..TlsSettings::default()
     };
     let subject = format_args!("\"client_cert_file\" is \"{}\"", certificate.path);
@@ -134,7 +134,7 @@ fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
     let server_name = Some(Arc::from(text.text.as_str()));
     let alone = TlsSettings {
         server_name: server_name.clone(),
-        trust_anyone: true,
+        accepts_any_certificate: true,
         ..TlsSettings::default()
     };
     let subject = format_args!("\"server_name\" is \"{}\"", text.text);

@@ -19,7 +19,7 @@ use self::hop::{UNKNOWN, address};
 use crate::config::{ForwardedFields, Server};
 use crate::net::{Peer, TrustedProxies};
 use crate::route::is_authority;
-use crate::upstream::OwnFields;
+use crate::upstream::AddedFields;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -158,7 +158,7 @@ impl ForwardedFacts {
     /// Adds the fields for the upstream: the statements of the trusted proxies, and the peer.
     pub(crate) fn add_to(
         self,
-        own: &mut OwnFields,
+        own: &mut AddedFields,
         fields: ForwardedFields,
         peer: &Peer,
         host: Option<&HeaderValue>,
@@ -177,7 +177,7 @@ impl ForwardedFacts {
 
     fn add_x_forwarded(
         self,
-        own: &mut OwnFields,
+        own: &mut AddedFields,
         peer: &Peer,
         host: Option<&HeaderValue>,
         peer_proto: &'static str,

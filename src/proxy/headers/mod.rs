@@ -27,7 +27,7 @@ use crate::policy::{Claims, Principal};
 use crate::snapshot::Route;
 use crate::token::{Carrier, ForwardedClaim};
 use crate::transform::{FieldSet, is_impersonation, is_impersonation_in_trailers};
-use crate::upstream::OwnFields;
+use crate::upstream::AddedFields;
 
 /// The facts that the header fields of a forwarded request are made from.
 pub(super) struct Forwarding<'a> {
@@ -50,8 +50,8 @@ pub(super) struct Forwarding<'a> {
 /// Turns the header fields of a client's request into those of the upstream's request. The
 /// gateway's own fields are returned apart: no field of their names is left in `headers` but `Via`,
 /// whose values are a list.
-pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
-    let mut own = OwnFields::with_capacity(8);
+pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> AddedFields {
+    let mut own = AddedFields::with_capacity(8);
     let facts = ForwardedFacts::of(headers, forwarding.peer, forwarding.server);
     let wants_trailers = lists(headers, &TE, "trailers");
     remove_hop_by_hop(headers);
@@ -95,7 +95,7 @@ fn remove_untrusted(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
 }
 
 /// Adds the claims that the route forwards.
-fn add_claims(own: &mut OwnFields, claims: &Claims, forward: &[ForwardedClaim]) {
+fn add_claims(own: &mut AddedFields, claims: &Claims, forward: &[ForwardedClaim]) {
     for forwarded in forward {
         let claim = claims.find(&forwarded.claim);
         if let Some(value) = claim.and_then(claims::header_value) {

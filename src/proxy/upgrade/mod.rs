@@ -26,7 +26,7 @@ use hyper::ext::Protocol;
 
 pub use tunnel::Tunnel;
 
-use super::exchange::Unconfirmed;
+use super::exchange::UnconfirmedRefusal;
 use super::headers;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -39,7 +39,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 #[derive(Default)]
 pub struct Upgrades {
     tunnel: RefCell<Option<Tunnel>>,
-    unconfirmed: RefCell<Option<Unconfirmed>>,
+    unconfirmed: RefCell<Option<UnconfirmedRefusal>>,
     bodies: Weak<()>,
     response_timeout: Option<Rc<Cell<Option<Duration>>>>,
 }
@@ -80,14 +80,14 @@ impl Upgrades {
         self.tunnel.take()
     }
 
-    pub(super) fn confirm_later(&self, refusal: Unconfirmed) {
+    pub(super) fn confirm_later(&self, refusal: UnconfirmedRefusal) {
         self.unconfirmed.replace(Some(refusal));
     }
 
     /// Takes out the refusal of the last request, if only the end of the connection shows whether
     /// the client received it.
     #[must_use]
-    pub fn take_unconfirmed(&self) -> Option<Unconfirmed> {
+    pub fn take_unconfirmed(&self) -> Option<UnconfirmedRefusal> {
         self.unconfirmed.take()
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep, sleep_until};
 use super::super::exchange::Exchange;
 use super::frames::Frames;
 use crate::clock;
-use crate::upstream::Switched;
+use crate::upstream::UpgradedConnection;
 
 /// The size of the buffer of each direction, in bytes.
 const BUFFER_SIZE: usize = 16 * 1024;
@@ -32,14 +32,14 @@ const CLOSE_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// A WebSocket whose upstream has switched protocols. Its exchange ends with it.
 pub struct Tunnel {
-    upstream: Switched,
+    upstream: UpgradedConnection,
     exchange: Box<Exchange>,
     idle: Duration,
 }
 
 impl Tunnel {
     pub(in crate::proxy) fn new(
-        upstream: Switched,
+        upstream: UpgradedConnection,
         exchange: Box<Exchange>,
         idle: Duration,
     ) -> Self {

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::Broken;
+use super::super::StreamError;
 use super::connections::Connections;
 use super::counted_stream::CountedStream;
 use super::http1::Http1;
@@ -66,7 +66,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
         }
     }
 
-    pub(in super::super) fn into_switched(mut self) -> Option<Switched> {
+    pub(in super::super) fn into_switched(mut self) -> Option<UpgradedConnection> {
         let connection = match self.0.take()? {
             Source::Connection(connection, _) => connection,
             Source::Sending(sending, _) => sending.end()?,
@@ -75,7 +75,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
         let (stream, read) = connection.into_switched();
         let mut unread = Unread::default();
         unread.put_back(read);
-        Some(Switched(Rewound { stream, unread }))
+        Some(UpgradedConnection(Rewound { stream, unread }))
     }
 }
 
@@ -103,17 +103,17 @@ where
     pub(in super::super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         match &mut self.0 {
             Some(Source::Connection(connection, _)) => connection.poll_frame(cx),
             Some(Source::Sending(sending, _)) => sending.poll_frame(cx),
             Some(Source::Http2Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx)
             {
-                Poll::Ready(None) if is_cut(incoming) => Poll::Ready(Some(Err(Broken::Ended))),
+                Poll::Ready(None) if is_cut(incoming) => Poll::Ready(Some(Err(StreamError::Ended))),
                 Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(has_misnamed) => {
-                    Poll::Ready(Some(Err(Broken::Malformed(MISNAMED))))
+                    Poll::Ready(Some(Err(StreamError::Malformed(MISNAMED))))
                 }
-                poll => poll.map_err(Broken::Stream),
+                poll => poll.map_err(StreamError::Stream),
             },
             None => Poll::Ready(None),
         }
@@ -137,9 +137,9 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
 }
 
 /// A connection that has switched to another protocol. It belongs to no pool any more.
-pub struct Switched(Rewound);
+pub struct UpgradedConnection(Rewound);
 
-impl Switched {
+impl UpgradedConnection {
     /// Returns the byte stream of the other protocol.
     pub fn into_stream(self) -> impl AsyncRead + AsyncWrite {
         Layered(self.0)

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
-use super::super::exchange::{Failed, Outgoing, OwnFields, Refusal, origin_form};
+use super::super::exchange::{AddedFields, Failed, Outgoing, Refusal, origin_form};
 use super::super::reuse_limit::ReuseLimit;
 use super::super::{Fault, HeadLimits, Upstream};
 use super::counted_stream::{CountedStream, Traffic};
@@ -351,7 +351,7 @@ pub(super) fn has_misnamed(fields: &HeaderMap) -> bool {
 
 /// Converts a head to HTTP/2: the host becomes the authority (RFC 9113 §8.3.1), and the fields
 /// about the connection are removed (§8.2.2). Returns `None` if the host is not a valid authority.
-fn to_http2(head: &Parts, own: &OwnFields, is_tls: bool) -> Option<Parts> {
+fn to_http2(head: &Parts, own: &AddedFields, is_tls: bool) -> Option<Parts> {
     let mut head = head.clone();
     let host = head.headers.remove(HOST)?;
     for name in [CONNECTION, UPGRADE] {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{AbortHandle, spawn_local};
 
-use super::super::Broken;
+use super::super::StreamError;
 use super::http1::Http1;
 
 /// A connection that is read by the response body and written by a task.
@@ -70,7 +70,7 @@ where
     pub(super) fn poll_frame(
         &self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         self.shared.reader.replace(Some(cx.waker().clone()));
         match self.shared.connection.borrow_mut().as_mut() {
             Some(connection) => connection.poll_response(cx),

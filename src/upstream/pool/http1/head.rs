@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use httparse::ParserConfig;
 
 use super::super::super::HeadLimits;
-use super::super::super::exchange::{OwnFields, origin_form};
+use super::super::super::exchange::{AddedFields, origin_form};
 use super::coding::Coding;
 use super::fields::{FEW_FIELDS, Malformed, read, write_field};
 use super::framing::Framing;
@@ -39,7 +39,7 @@ pub(super) struct Head {
 
 /// Writes the head of a request in origin form. Its fields must not contain the framing of its
 /// body, which `coding` declares.
-pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out: &mut Vec<u8>) {
+pub(super) fn write(head: &Parts, own: &AddedFields, coding: Option<&Coding>, out: &mut Vec<u8>) {
     let target = origin_form(&head.uri);
     for part in [
         head.method.as_str().as_bytes(),

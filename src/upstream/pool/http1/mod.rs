@@ -29,7 +29,7 @@ use self::head::Head;
 use super::super::exchange::{Content, Failed, Outgoing};
 use super::super::replay_body::ReplayBody;
 use super::super::reuse_limit::ReuseLimit;
-use super::super::{Broken, Fault, HeadLimits};
+use super::super::{Fault, HeadLimits, StreamError};
 use super::counted_stream::CountedStream;
 
 /// The bytes that are read at a time, at first and at most.
@@ -353,7 +353,7 @@ where
         Poll::Ready(match (head, broken) {
             // A response that arrived before the connection failed takes precedence over the
             // failure.
-            (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(Broken::Io(error))),
+            (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(StreamError::Io(error))),
             (head, _) => head,
         })
     }
@@ -381,9 +381,9 @@ where
                 continue;
             }
             match ready!(self.poll_read(cx, LEAST_READ)) {
-                Ok(0) => return Poll::Ready(Err(Fault::Closed(Broken::Ended))),
+                Ok(0) => return Poll::Ready(Err(Fault::Closed(StreamError::Ended))),
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(Fault::Closed(Broken::Io(error)))),
+                Err(error) => return Poll::Ready(Err(Fault::Closed(StreamError::Io(error)))),
             }
         }
     }
@@ -392,7 +392,7 @@ where
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         if self.is_sending() {
             let _ = self.poll_rest(cx);
         }
@@ -409,32 +409,32 @@ where
     pub(super) fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         loop {
             match self.framing.next(&mut self.read) {
                 Ok(Next::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(Next::End) => return Poll::Ready(None),
                 Ok(Next::More) => {}
-                Err(Malformed(why)) => return self.fail(Broken::Malformed(why)),
+                Err(Malformed(why)) => return self.fail(StreamError::Malformed(why)),
             }
             let size = self.next_read_size();
             match self.poll_read(cx, size) {
                 // The upstream may wait for the rest of the request, which will not come, while the
                 // gateway waits for the rest of the response.
                 Poll::Pending if matches!(self.upload, RequestBody::Failed) => {
-                    return self.fail(Broken::Request);
+                    return self.fail(StreamError::Request);
                 }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) if self.framing.close() => {}
-                Poll::Ready(Ok(0)) => return self.fail(Broken::Ended),
+                Poll::Ready(Ok(0)) => return self.fail(StreamError::Ended),
                 Poll::Ready(Ok(count)) if count < size => self.read_size = LEAST_READ,
                 Poll::Ready(Ok(_)) => self.read_size = MOST_READ.min(size * 2),
-                Poll::Ready(Err(error)) => return self.fail(Broken::Io(error)),
+                Poll::Ready(Err(error)) => return self.fail(StreamError::Io(error)),
             }
         }
     }
 
-    fn fail(&mut self, broken: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn fail(&mut self, broken: StreamError) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         self.persists = false;
         Poll::Ready(Some(Err(broken)))
     }

@@ -126,7 +126,7 @@ pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
 }
 
 /// Reads the rest of a response.
-pub(super) async fn body(http1: &mut Http1<Script>) -> Result<(Vec<u8>, HeaderMap), Broken> {
+pub(super) async fn body(http1: &mut Http1<Script>) -> Result<(Vec<u8>, HeaderMap), StreamError> {
     let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| http1.poll_frame(cx)).await {
         match frame?.into_data() {
@@ -331,7 +331,7 @@ async fn an_upload_that_fails_ends_its_exchange() {
         upload.say(failed());
         let read = in_time("it ends", body(&mut http1)).await;
         assert_eq!(read.is_ok(), is_whole, "{read:?}");
-        assert!(is_whole || matches!(read, Err(Broken::Request)));
+        assert!(is_whole || matches!(read, Err(StreamError::Request)));
         assert!(!http1.is_over());
     }
 }
