@@ -188,10 +188,12 @@ fn owned_in_requests(name: &str, meaning: Option<Meaning>) -> Option<&'static st
     let describes_client =
         matches!(meaning, Some(Meaning::Origin)) || starts_with_twin(name, "x-forwarded-");
     match name {
-        "host" => Some("the upstream's \"host\" says what it is"),
+        "host" => Some("the upstream's \"host\" sets it"),
         "authorization" => Some("\"forward_token\" says whether the upstream gets the token"),
         _ if !describes_client => None,
-        _ if is_kept_from_proxies(name) => Some("\"server.trusted_proxies\" says whose is kept"),
+        _ if is_kept_from_proxies(name) => {
+            Some("\"server.trusted_proxies\" lists the proxies whose field is kept")
+        }
         _ => Some("the gateway removes it from every request"),
     }
 }

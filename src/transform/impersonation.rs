@@ -282,7 +282,7 @@ mod tests {
         (
             Meaning::Origin,
             "where the request came from; the gateway writes what it saw, and keeps what a trusted \
-             proxy says as [above](#who-is-believed-about-where-a-request-came-from)",
+             proxy says as [above](#forwarding-fields-and-trusted-proxies)",
         ),
         (
             Meaning::Vouched,

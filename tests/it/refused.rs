@@ -32,7 +32,7 @@ fn send(address: SocketAddr, bytes: &[u8]) -> (String, SocketAddr) {
 /// The line of the log about a client.
 #[track_caller]
 fn line(process: &Process, peer: SocketAddr) -> String {
-    let start = format!(" INFO what a client sent was refused peer={peer} ");
+    let start = format!(" INFO a parser refused bytes of a client peer={peer} ");
     process.wait_for_log(&start);
     let errors = process.errors();
     let lines: Vec<_> = errors
@@ -189,7 +189,7 @@ fn clients_can_cause_no_flood_of_lines() {
     let lines = || {
         process
             .errors()
-            .matches("what a client sent was refused")
+            .matches("a parser refused bytes of a client")
             .count()
     };
     assert!(lines() < CLIENTS / 2, "{} lines", lines());

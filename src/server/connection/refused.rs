@@ -24,7 +24,7 @@ pub(super) fn log(worker: &Worker, peer: Option<SocketAddr>, end: End, is_http2:
         status = end.status().filter(|_| !is_http2),
         kind = end.kind().name(),
         skipped = (skipped > 0).then_some(skipped),
-        "what a client sent was refused"
+        "a parser refused bytes of a client"
     );
 }
 
