@@ -17,6 +17,7 @@ use super::request_body::{RequestBody, UploadFailure, UploadStatus};
 use super::upgrade::{Handshake, Upgrades};
 use super::worker::View;
 use crate::clock;
+use crate::config::Server;
 use crate::decision::{Cause, Decision, Refusal, forwarded};
 use crate::net::Peer;
 use crate::snapshot::Route;
@@ -30,10 +31,40 @@ pub(super) struct Forward<'v> {
     outgoing: Outgoing<RequestBody>,
     upload: Option<UploadStatus>,
     handshake: Option<Handshake>,
-    idle_body: Duration,
-    until: Option<Instant>,
+    deadlines: BodyDeadlines,
     /// Set when a token was removed from the query.
     removed_token: bool,
+}
+
+/// The deadlines of the bodies of a request and of its response.
+#[derive(Clone, Copy)]
+struct BodyDeadlines {
+    /// The time for the next piece of a body.
+    idle: Duration,
+    /// The deadline of the request as a whole.
+    until: Option<Instant>,
+}
+
+impl BodyDeadlines {
+    fn new(route: &Route, server: &Server, began: Instant) -> Self {
+        let heads = &route.config.heads;
+        Self {
+            idle: heads.idle_body.unwrap_or(server.timeouts.idle_body),
+            until: heads.request_timeout.map(|limit| began + limit),
+        }
+    }
+
+    fn timer(self) -> BodyTimer {
+        BodyTimer::new(self.idle, self.until)
+    }
+
+    /// Returns whether the request as a whole has taken too long.
+    fn are_over(self) -> bool {
+        match self.until {
+            Some(until) => clock::monotonic() >= until,
+            None => false,
+        }
+    }
 }
 
 impl<'v> Forward<'v> {
@@ -72,33 +103,19 @@ impl<'v> Forward<'v> {
         {
             return Err(Refusal::at(route, Cause::BodyTooLarge));
         }
-        let idle_body = route
-            .config
-            .heads
-            .idle_body
-            .unwrap_or(server.timeouts.idle_body);
-        let began = exchange.began().monotonic;
-        let until = route
-            .config
-            .heads
-            .request_timeout
-            .map(|limit| began + limit);
-        let timer = BodyTimer::new(idle_body, until);
+        let deadlines = BodyDeadlines::new(route, server, exchange.began().monotonic);
         let (body, upload) = RequestBody::new(
             body,
             route.config.body_bytes,
-            timer,
+            deadlines.timer(),
             exchange.view(),
             upgrades.bodies(),
         );
 
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);
-        if route.strip > 0 || route.config.heads.rewrite.is_some() || query.is_some() {
-            let Some(uri) = rewritten(&head.uri, query.as_deref(), route) else {
-                return Err(Refusal::at(route, Cause::Defect));
-            };
-            head.uri = uri;
+        if let Err(cause) = rewrite(&mut head.uri, query.as_deref(), route) {
+            return Err(Refusal::at(route, cause));
         }
         let version = std::mem::replace(&mut head.version, Version::HTTP_11);
         let forwarding = Forwarding {
@@ -124,8 +141,7 @@ impl<'v> Forward<'v> {
             outgoing: Outgoing::new(head, own, body),
             upload,
             handshake,
-            idle_body,
-            until,
+            deadlines,
             removed_token: query.is_some(),
         })
     }
@@ -142,7 +158,7 @@ impl<'v> Forward<'v> {
         let progress = self.upload.as_ref().map(|upload| &upload.progress);
         let sent = self
             .upstream
-            .send(&mut self.outgoing, limit, self.until, progress)
+            .send(&mut self.outgoing, limit, self.deadlines.until, progress)
             .await;
         let response = match sent {
             Ok(response) => response,
@@ -185,7 +201,7 @@ impl<'v> Forward<'v> {
         let (head, reply) = response.into_parts();
         let relay = Relay {
             reply,
-            timer: BodyTimer::new(self.idle_body, self.until),
+            timer: self.deadlines.timer(),
             upload: self.upload.clone(),
         };
         Ok(Response::from_parts(head, ReplySource::Upstream(relay)))
@@ -229,17 +245,13 @@ impl<'v> Forward<'v> {
     /// Returns the refusal for a request without a response. A failure of the client's own upload
     /// goes before the upstream's fault.
     fn refused(&self, fault: Fault) -> Refusal<'v> {
-        let is_over = match self.until {
-            Some(until) => clock::monotonic() >= until,
-            None => false,
-        };
         let failure = self.upload.as_ref().and_then(UploadStatus::failure);
         let cause = match (failure, self.route.config.heads.request_timeout) {
             (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
             (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
             (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
             (Some(UploadFailure::Disconnected), _) => Cause::BodyCut,
-            (_, Some(limit)) if is_over => Cause::Deadline(limit),
+            (_, Some(limit)) if self.deadlines.are_over() => Cause::Deadline(limit),
             // The client's body ended early without an error of its own.
             (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
             _ => Cause::Upstream(fault),
@@ -283,6 +295,21 @@ fn switch(
         head,
         ReplySource::Switched(switched, idle),
     ))
+}
+
+/// Replaces the URI by that for the upstream, if the route rewrites it or a token was removed from
+/// the query, which leaves `query`.
+fn rewrite(uri: &mut Uri, query: Option<&str>, route: &Route) -> Result<(), Cause> {
+    if route.strip == 0 && route.config.heads.rewrite.is_none() && query.is_none() {
+        return Ok(());
+    }
+    match rewritten(uri, query, route) {
+        Some(rewritten) => {
+            *uri = rewritten;
+            Ok(())
+        }
+        None => Err(Cause::Defect),
+    }
 }
 
 /// Returns the URI for the upstream: the path as the route rewrites it, with `query`, or else with
