@@ -32,6 +32,7 @@
 //!
 //! # Lexicon
 //!
+//! - A *room* is a module of this file.
 //! - A *route* is a rule of the configuration; a *path* is the path in a request's target.
 //! - The *walk* is the way of one request through the gateway.
 //! - A *denial* is the policy's answer that a request may not pass. A *fault* is the failure of an

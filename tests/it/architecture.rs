@@ -13,12 +13,12 @@ const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "gateway server proxy decision route transform token issuer policy upstream limit web net tls config snapshot reload \
-         admin telemetry dev import clock",
+        "gateway server proxy decision route transform token issuer policy upstream web net tls config snapshot reload \
+         admin telemetry dev clock",
     ),
     (
         "gateway",
-        "server proxy decision route transform token issuer policy upstream limit web net tls config snapshot reload admin \
+        "server proxy decision route transform token issuer policy upstream web net tls config snapshot reload admin \
          telemetry carry_over clock",
     ),
     (
@@ -32,29 +32,27 @@ const ARROWS: &[(&str, &str)] = &[
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
-        "decision snapshot config route transform token policy limit upstream telemetry net tls carry_over clock",
+        "decision snapshot config route transform token policy upstream telemetry net tls carry_over clock",
     ),
     (
         "decision",
-        "snapshot config route transform token policy limit upstream telemetry net tls clock",
+        "snapshot config route transform token policy upstream telemetry net tls clock",
     ),
     (
         "snapshot",
-        "config route transform token issuer policy limit upstream telemetry net tls carry_over clock",
+        "config route transform token issuer policy upstream telemetry net tls carry_over clock",
     ),
     (
         "dev",
         "config route transform token issuer policy upstream web net tls clock",
     ),
-    ("import", "config"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (
         "config",
-        "route transform token issuer policy limit upstream net tls clock",
+        "route transform token issuer policy upstream net tls clock",
     ),
     ("token", "issuer transform policy net tls telemetry clock"),
-    ("limit", "policy telemetry clock"),
     ("issuer", "web net telemetry clock"),
     ("upstream", "web net tls telemetry carry_over clock"),
     ("web", "net tls clock"),
@@ -490,6 +488,17 @@ fn holds(check: impl Fn(&Source) -> Vec<String>) {
 #[test]
 fn no_use_runs_against_the_direction_of_the_rooms() {
     holds(against_arrows);
+}
+
+#[test]
+fn every_room_of_the_directions_exists() {
+    let sources = sources();
+    let rooms: BTreeSet<&str> = sources.iter().map(Source::room).collect();
+    for (room, used) in ARROWS {
+        for name in used.split_whitespace().chain([*room]) {
+            assert!(rooms.contains(name), "{name}");
+        }
+    }
 }
 
 #[test]
