@@ -1,6 +1,6 @@
 //! Closed sets of label values.
 
-/// A value of a closed set, such as the reason of a refusal. [`labels!`] implements it.
+/// A value of a closed set, such as the reason of a refusal. `labels!` implements it.
 pub trait Label: Copy + 'static {
     /// All values, in the order of [`Label::index`].
     const ALL: &'static [Self];
