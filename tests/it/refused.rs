@@ -90,7 +90,7 @@ fn what_the_parser_of_http_1_refuses_is_logged_with_peer_status_and_kind() {
     }
     assert_eq!(process.send(&Request::get("/good")).status, 200);
     assert_eq!(
-        process.errors().matches("was refused").count(),
+        process.errors().matches("a parser refused").count(),
         6,
         "{}",
         process.errors()
