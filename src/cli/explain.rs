@@ -169,10 +169,14 @@ async fn examine(
         Ok(facts) => decide(snapshot, facts, None, context).await,
         Err(refusal) => Err(refusal),
     };
-    if let Some(entry) = entry {
+    // A refusal without a route came before any route was looked for.
+    let is_routed = !matches!(&verdict, Err(refusal) if refusal.route.is_none());
+    if let Some(entry) = entry
+        && is_routed
+    {
         explanation.routed(snapshot, entry);
     }
-    if needs_token {
+    if needs_token && is_routed {
         explanation.outline(token, context);
     }
     match verdict {
@@ -487,10 +491,19 @@ mod tests {
             };
             let steps = steps_of(question, &arguments).await;
             assert_eq!(
-                steps[2..],
+                steps[1..],
                 [("request", says.to_owned()), ("verdict", status.to_owned())]
             );
         }
+    }
+
+    #[tokio::test]
+    async fn no_route_is_named_for_a_target_that_was_refused_unread() {
+        let line = format!("GET /dev/tests?{}", "x".repeat(9000));
+        let explained = explained(&line, None).await;
+        assert!(explained.iter().all(|(name, _)| *name != "route"));
+        let verdict = explained.iter().find(|(name, _)| *name == "verdict");
+        assert_eq!(verdict.unwrap().1, "414 URI Too Long");
     }
 
     #[tokio::test]

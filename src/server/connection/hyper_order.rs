@@ -1,10 +1,9 @@
 //! The code that depends on the order in which hyper and h2 read, poll, wake, write and drop.
 //!
-//! Nothing here is promised by their documentation. Each item states its assumptions, and each
+//! Their documentation does not promise this order. Each item states its assumptions, and each
 //! assumption has a test in `hyper_order_tests.rs`, which fails when hyper or h2 does otherwise.
-//! `Cargo.toml` holds both at a minor version, so that a new one comes with a run of these tests
-//! and a look at this file. Other files depend on single facts about the libraries, which have a
-//! test there as well.
+//! `Cargo.toml` holds both at a minor version: before a newer one is used, these tests run and this
+//! file is read. Other files depend on single facts about the libraries. The same tests check them.
 
 use std::cell::Cell;
 use std::io;

@@ -23,8 +23,8 @@ pub use writer::LogWriter;
 use line::Second;
 use writer::{BATCH, Batch};
 
-/// The time that a line waits for others; short, so that an operator who watches the log sees the
-/// last request at once.
+/// The longest time for which a line waits for further lines. It is short, so that the log shows a
+/// request almost at once.
 const LATENCY: Duration = Duration::from_millis(100);
 
 /// The most bytes of lines that a worker collects while the writer has its other buffer; further

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// The time in which repetitions of an event are counted before a line reports them.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
-/// The number of times that an event is written within its window before it is only counted: an
-/// operator who tries an action again sees that it failed again.
+/// The number of times that an event is written within its window before it is only counted. It is
+/// more than one, so that each of a few attempts of an operator has a line.
 const WRITTEN: u32 = 5;
 
 /// The number of events that are remembered at a time.

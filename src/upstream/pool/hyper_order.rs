@@ -1,6 +1,6 @@
 //! The code that depends on the order in which hyper's HTTP/2 client starts tasks and asks bodies.
 //!
-//! Nothing here is promised by its documentation. Each item states its assumptions, and each
+//! Its documentation does not promise this order. Each item states its assumptions, and each
 //! assumption has a test in `hyper_order_tests.rs`, which fails when hyper or h2 does otherwise.
 //! `Cargo.toml` holds both at a minor version.
 

@@ -19,7 +19,7 @@ use super::*;
 
 type Server = h2::server::Connection<DuplexStream, Bytes>;
 
-/// What hyper did, in its order.
+/// The steps of hyper, in the order in which it took them.
 #[derive(Clone, Default)]
 struct Notes(Rc<RefCell<Vec<&'static str>>>);
 
