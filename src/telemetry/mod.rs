@@ -17,6 +17,7 @@ mod metrics;
 #[cfg(test)]
 mod metrics_tests;
 mod output;
+mod quoted;
 mod sharded;
 mod throttle;
 
@@ -32,5 +33,6 @@ pub use labels::{
     CacheResult, ConnectionError, ConnectionProtocol, FaultKind, Refresh, Reloaded, Verification,
 };
 pub use metrics::{EndpointState, KeptLabels, Metrics};
+pub use quoted::Quoted;
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::Throttle;
