@@ -27,7 +27,7 @@ use crate::net::{Peer, Url, UrlError};
 use crate::policy::Requirement;
 use crate::route::{Miss, Target};
 use crate::snapshot::{RouteMethod, Snapshot};
-use crate::telemetry::{Label as _, Metrics};
+use crate::telemetry::{Label as _, Metrics, Quoted};
 use crate::tls::{Fingerprint, Tls};
 use crate::token::{RequestContext, Source, TokenError};
 use crate::web::Client;
@@ -145,7 +145,7 @@ async fn examine(
     let Question {
         mut head, token, ..
     } = question;
-    let line = format!("{} {}", head.method, head.uri);
+    let line = format!("{} {}", head.method, Quoted(&head.uri.to_string()));
     explanation.step("request", Outcome::Note, line);
     let entry = entry(snapshot, &head);
     if let (Some(entry), Some(token)) = (entry, token) {
@@ -398,7 +398,7 @@ mod tests {
     #[tokio::test]
     async fn a_permitted_request_says_where_it_goes() {
         let expected = steps(&[
-            ("request", "GET /dev/tests"),
+            ("request", "GET \"/dev/tests\""),
             ("route", "/dev/tests is public"),
             ("token", "not checked"),
             (
@@ -416,7 +416,7 @@ mod tests {
             "/orders/{id} asks for orders.read, in a token of idp from authorization:bearer",
         );
         let missing = steps(&[
-            ("request", "GET /orders/1"),
+            ("request", "GET \"/orders/1\""),
             route,
             (
                 "token",
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(names, ["request", "route", "token", "form", "verdict", ""]);
         assert!(broken[3].1.ends_with("(malformed_token)"), "{broken:?}");
         let method = steps(&[
-            ("request", "PUT /orders/1"),
+            ("request", "PUT \"/orders/1\""),
             (
                 "route",
                 "the route is there for other methods: GET, HEAD (method_not_allowed)",

@@ -7,11 +7,11 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
-use crate::config::unjudged;
+use crate::config::{printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer};
 use crate::policy::Requirement;
 use crate::snapshot::{Resource, RouteMethod, Snapshot};
-use crate::telemetry::Label as _;
+use crate::telemetry::{Label as _, Quoted};
 use crate::tls::Fingerprint;
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
 
@@ -104,21 +104,19 @@ impl Explanation {
             return;
         };
         self.claim("alg", outline.algorithm);
-        self.claim("kid", outline.key_id.as_deref().unwrap_or("none"));
-        self.claim("iss", &outline.issuer);
-        match outline.audience.as_slice() {
-            [] => self.claim("aud", "none"),
-            audience => self.claim("aud", &audience.join(", ")),
-        }
-        self.claim("client", outline.client.as_deref().unwrap_or("none"));
-        self.claim("token_use", outline.token_use.as_deref().unwrap_or("none"));
+        self.claim("kid", &quoted(outline.key_id.as_deref()));
+        self.claim("iss", &quoted(Some(&outline.issuer)));
+        let audience = outline.audience.iter().map(AsRef::as_ref);
+        self.claim("aud", &all_quoted(audience));
+        self.claim("client", &quoted(outline.client.as_deref()));
+        self.claim("token_use", &quoted(outline.token_use.as_deref()));
         self.claim("exp", &moment(outline.expires, context.now));
         if let Some(start) = outline.not_before {
             self.claim("nbf", &moment(start, context.now));
         }
-        self.claim("scope", or_none(&outline.scopes));
+        self.claim("scope", &all_quoted(outline.scopes.split_whitespace()));
         if let Some(confirmation) = outline.confirmation {
-            self.claim("cnf", &confirmation);
+            self.claim("cnf", &quoted(Some(&confirmation)));
             match context.certificate.map(Fingerprint::thumbprint) {
                 Some(thumbprint) => self.claim("shown", &thumbprint),
                 None => self.claim("shown", "no certificate"),
@@ -134,8 +132,7 @@ impl Explanation {
         match decision.permit.principal() {
             Some(principal) => {
                 self.token_checks(TOKEN_CHECKS.len());
-                let scopes = principal.scopes.to_string();
-                let says = format!("granted: {}", or_none(&scopes));
+                let says = format!("granted: {}", all_quoted(principal.scopes.iter()));
                 self.step("scopes", Outcome::Passed, says);
             }
             None => self.step("token", Outcome::Note, "not checked"),
@@ -204,7 +201,8 @@ impl Explanation {
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
             if let Some(value) = answer.headers().get(&name) {
                 let value = String::from_utf8_lossy(value.as_bytes());
-                self.step("", Outcome::Note, format!("{name}: {value}"));
+                let says = format!("{name}: {}", printable(&value));
+                self.step("", Outcome::Note, says);
             }
         }
     }
@@ -248,14 +246,42 @@ impl Explanation {
                 Outcome::Failed => "NO",
                 Outcome::Note => "",
             };
-            let _ = writeln!(text, "{mark:<3} {:<9} {}", step.name, step.says);
+            let line = format!("{mark:<3} {:<9} {}", step.name, step.says);
+            let _ = writeln!(text, "{}", printable(&line));
         }
         text
     }
 }
 
-fn or_none(text: &str) -> &str {
-    if text.is_empty() { "none" } else { text }
+/// The most values of a list that are shown. A token may have any number.
+const MAX_VALUES: usize = 50;
+
+/// Returns a value of a token as it is shown.
+fn quoted(value: Option<&str>) -> String {
+    match value {
+        Some(value) => Quoted(value).to_string(),
+        None => "none".to_owned(),
+    }
+}
+
+/// Returns values of a token as they are shown.
+fn all_quoted<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    let mut count = 0;
+    for value in values {
+        count += 1;
+        if count <= MAX_VALUES {
+            text.push_str(if text.is_empty() { "" } else { ", " });
+            let _ = write!(text, "{}", Quoted(value));
+        }
+    }
+    if count == 0 {
+        return "none".to_owned();
+    }
+    match count.saturating_sub(MAX_VALUES) {
+        0 => text,
+        more => format!("{text}, and {more} more"),
+    }
 }
 
 fn list(items: impl Iterator<Item = impl ToString>) -> String {

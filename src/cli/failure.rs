@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::token_failure::TokenFailure;
-use crate::config::Problems;
+use crate::config::{Problems, printable};
 use crate::gateway::StartError;
 use crate::snapshot::CompileError;
 
@@ -41,12 +41,20 @@ impl Failure {
         }
     }
 
-    /// Formats the message for standard error.
+    /// Formats the message for standard error. A message other than that of a configuration is one
+    /// line: some of them quote whatever answered.
     pub(super) fn render(&self, colour: bool) -> String {
         match self {
             Self::Problems(problems) | Self::Start(StartError::Config(problems)) => {
                 problems.render(colour)
             }
+            other => printable(&other.sentence()).into_owned(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::Problems(problems) => format!("error: {problems}"),
             Self::Token(failure) => format!("error: {failure}"),
             Self::Sandbox(error) => format!("error: {error}"),
             Self::Start(error) => format!("error: {error}"),

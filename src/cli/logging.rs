@@ -4,20 +4,26 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{fmt, registry};
 
+use crate::config::printable;
 use crate::telemetry::EventLog;
 
 /// The target of the gateway's own events. Events of libraries are not logged at any level: at
 /// "debug" the HTTP/2 library quotes requests, and with them tokens.
 const OWN: &str = "scopegate";
+
+/// The largest size of an event in bytes; a longer one is cut. The backlog of the log has room for
+/// several dozen such events.
+const MAX_EVENT: usize = 4 << 10;
 
 /// Beginnings of messages of the standard library that continue with numbers only.
 const PLAIN: [&str; 4] = [
@@ -57,7 +63,7 @@ pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
         .without_time()
         .with_ansi(false)
         .with_target(false)
-        .with_writer(log.clone());
+        .with_writer(OneLine(log.clone()));
     let started = registry()
         .with(Targets::new().with_target(OWN, level))
         .with(lines)
@@ -66,6 +72,48 @@ pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
         tracing::debug!("logging was started before");
     }
     Ok(Logging(log))
+}
+
+/// The writer of formatted events, each of which becomes one line without characters that a
+/// terminal would act on: the fields of an event may quote what an issuer or an upstream sent.
+struct OneLine(EventLog);
+
+impl<'a> MakeWriter<'a> for OneLine {
+    type Writer = Event<'a>;
+
+    fn make_writer(&'a self) -> Event<'a> {
+        Event(&self.0)
+    }
+}
+
+/// A writer that takes one formatted event in one piece.
+struct Event<'a>(&'a EventLog);
+
+impl Write for Event<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&one_line(&String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns an event as one line of at most [`MAX_EVENT`] bytes.
+fn one_line(event: &str) -> String {
+    let event = event.strip_suffix('\n').unwrap_or(event);
+    let mut line = printable(event).into_owned();
+    if line.len() > MAX_EVENT {
+        let mut end = MAX_EVENT;
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+    line.push('\n');
+    line
 }
 
 /// Describes a panic: its thread, its source location, and its message if that cannot quote a
@@ -113,6 +161,18 @@ mod tests {
     use std::process::{Command, Output, Stdio};
 
     use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_quotes() {
+        let event = "WARN keys error=a\n2026 ERROR fake\r\u{1b}[2J\u{9b}\u{202e}\n";
+        let line = one_line(event);
+        assert_eq!(
+            line,
+            "WARN keys error=a\\n2026 ERROR fake\\r\\u{1b}[2J\\u{9b}\\u{202e}\n"
+        );
+        let long = one_line(&"é".repeat(MAX_EVENT));
+        assert_eq!(long.len(), MAX_EVENT + "…\n".len());
+    }
 
     /// A text that must not appear in the log.
     const SECRET: &str = "eyJhbGciOi";
@@ -197,7 +257,7 @@ mod tests {
         }
         let (_reader, mut errors) = io::pipe().unwrap();
         // Fills the pipe.
-        io::Write::write_all(&mut errors, &[b'x'; 64 << 10]).unwrap();
+        Write::write_all(&mut errors, &[b'x'; 64 << 10]).unwrap();
         let output = panicking("a_panic_waits_for_no_reader", errors.into());
         assert!(output.status.success());
     }

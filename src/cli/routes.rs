@@ -54,7 +54,7 @@ fn align(lines: &[Vec<String>]) -> String {
         for (text, width) in line.iter().zip(&widths) {
             let _ = write!(padded, "{text:<width$}{GAP}");
         }
-        out.push_str(padded.trim_end());
+        out.push_str(&config::printable(padded.trim_end()));
         out.push('\n');
     }
     out

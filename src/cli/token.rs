@@ -129,7 +129,12 @@ async fn read(answer: Answer, address: &str) -> Result<String, TokenFailure> {
         return Err(TokenFailure::NotDevIssuer(address.into()));
     };
     if let Some(token) = text(&answer, "access_token") {
-        return Ok(format!("{token}\n"));
+        // A token is visible ASCII (RFC 6749 appendix A.12), so that it is safe on a terminal.
+        let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        return match is_token {
+            true => Ok(format!("{token}\n")),
+            false => Err(TokenFailure::NotDevIssuer(address.into())),
+        };
     }
     if let Some(endpoints) = answer.get("token_endpoints").and_then(Value::as_array) {
         return Err(TokenFailure::NoSuchIssuer(issuer_names(endpoints)));
@@ -248,7 +253,7 @@ mod tests {
         );
         assert_eq!(
             refused.unwrap_err().to_string(),
-            "the dev issuer refuses: not a/b"
+            "the dev issuer refuses: \"not a/b\""
         );
         let (_, unknown) = ask(
             OURS,
@@ -256,7 +261,7 @@ mod tests {
         );
         assert_eq!(
             unknown.unwrap_err().to_string(),
-            "name one of the issuers with --issuer: idp"
+            "name one of the issuers with --issuer: \"idp\""
         );
         let (_, early) = ask(OURS, "{\"token_endpoints\":[]}");
         assert!(
@@ -272,6 +277,8 @@ mod tests {
         for (fields, body) in [
             ("", "{\"access_token\":\"eyJ\"}"),
             (OURS, "<html>"),
+            (OURS, "{\"access_token\":\"eyJ\\u001b[2J\"}"),
+            (OURS, "{\"access_token\":\"eyJ\\nok\"}"),
             (OURS, "{}"),
         ] {
             let (_, answer) = ask(fields, body);

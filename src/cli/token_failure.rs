@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::net::DialError;
+use crate::telemetry::Quoted;
 
 /// The reason why no token was issued.
 #[derive(Debug)]
@@ -39,21 +40,56 @@ impl fmt::Display for TokenFailure {
                     "the server at {address} is not a dev issuer; name the right one with --url"
                 )
             }
-            Self::Refused(description) => write!(f, "the dev issuer refuses: {description}"),
+            Self::Refused(description) => {
+                write!(f, "the dev issuer refuses: {}", Quoted(description))
+            }
             Self::NoSuchIssuer(names) if names.is_empty() => f.write_str(
                 "the dev issuer has no issuer: it is still starting, or the configuration names \
                  none",
             ),
             Self::NoSuchIssuer(names) => {
-                write!(
-                    f,
-                    "name one of the issuers with --issuer: {}",
-                    names.join(", ")
-                )
+                f.write_str("name one of the issuers with --issuer: ")?;
+                write_names(f, names)
             }
             Self::Runtime(error) => write!(f, "the request cannot be sent: {error}"),
         }
     }
 }
 
+/// The most names that a message lists: whatever answered may list any number.
+const MAX_NAMES: usize = 20;
+
+fn write_names(f: &mut fmt::Formatter<'_>, names: &[Box<str>]) -> fmt::Result {
+    for (index, name) in names.iter().take(MAX_NAMES).enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{}", Quoted(name))?;
+    }
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => Ok(()),
+        more => write!(f, ", and {more} more"),
+    }
+}
+
 impl std::error::Error for TokenFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_words_stay_on_one_short_line() {
+        let hostile = format!("x\n\u{1b}[2J\u{9b}\u{202e}{}", "y".repeat(1000));
+        for failure in [
+            TokenFailure::Refused(hostile.as_str().into()),
+            TokenFailure::NoSuchIssuer(vec![hostile.as_str().into(); 1000]),
+        ] {
+            let shown = failure.to_string();
+            assert!(
+                shown.contains(r#""x\n\u{1b}[2J\u{9b}\u{202e}yy"#),
+                "{shown}"
+            );
+            assert!(!shown.chars().any(char::is_control), "{shown}");
+            assert!(shown.len() < 4000, "{}", shown.len());
+        }
+    }
+}

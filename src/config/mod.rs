@@ -23,6 +23,7 @@ mod vectors;
 
 pub use access::{RouteMethod, rules};
 pub use files::ReadFile;
+pub use language::printable::{is_printable, printable, printable_lines};
 pub use language::problem::{Problem, Problems};
 pub use links::Links;
 pub use overrides::Overrides;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::language::printable::printable;
 use super::language::units::{show_duration, show_size};
 use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
 use crate::issuer::{Algorithm, KeySource};
@@ -40,13 +41,15 @@ pub fn effective_policy(config: &Config) -> String {
 
 fn write_section<const N: usize>(out: &mut String, title: &str, rows: &[[String; N]]) {
     if !rows.is_empty() {
-        write_line(out, &format!("\n{title}"));
+        out.push('\n');
+        write_line(out, title);
         write_rows(out, rows);
     }
 }
 
+/// Writes a line. Strings of the file can hold any character, and must not be able to add a line.
 fn write_line(out: &mut String, text: &str) {
-    out.push_str(text.trim_end());
+    out.push_str(&printable(text.trim_end()));
     out.push('\n');
 }
 

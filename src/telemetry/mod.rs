@@ -23,7 +23,7 @@ mod throttle;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
 pub use counters::{Counter, Counters, Gauge};
-pub use event_log::{Event, EventLog};
+pub use event_log::EventLog;
 pub use gateway_metrics::GatewayMetrics;
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;

@@ -212,7 +212,7 @@ fn explain_says_what_the_gateway_would_do() {
         "route     /orders asks for orders.read",
         "signature ",
         "time ",
-        "scopes    granted: orders.read\n",
+        "scopes    granted: \"orders.read\"\n",
     ] {
         assert!(
             permitted.contains(&format!("\nok  {step}")),

@@ -210,7 +210,7 @@ fn explain_tells_every_kind_of_verdict() {
             "GET /orders/1",
             Some("good"),
             "forwarded to orders",
-            "granted: orders.read",
+            "granted: \"orders.read\"",
         ),
         (
             "GET /orders/1?a=b",
@@ -362,7 +362,7 @@ fn explain_takes_the_certificate_that_the_client_would_show() {
         assert!(text.contains("NO  binding"), "{text}");
         assert!(text.contains("(wrong_client_certificate)"), "{text}");
         assert!(
-            text.contains(&format!("cnf       x5t#S256 {bound}")),
+            text.contains(&format!("cnf       \"x5t#S256 {bound}\"")),
             "{text}"
         );
         assert!(text.contains(&format!("shown     {shown}")), "{text}");

@@ -81,6 +81,7 @@ mod standards;
 mod streams;
 mod support;
 mod tenants;
+mod terminal;
 mod tokens;
 mod tolerance;
 mod upstream_faults;

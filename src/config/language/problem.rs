@@ -5,6 +5,7 @@ use std::fmt;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::printable::{printable, same_length};
 use super::source::{SourceFile, Span};
 use crate::config::files::ReadFile;
 
@@ -79,11 +80,13 @@ impl Problem {
             Some(hint) => format!(" ({hint})"),
             None => String::new(),
         };
+        let text = format!("{}{hint}", self.message);
+        let text = printable(&text);
         let Some((file, span)) = self.place(files) else {
-            return format!("{}{hint}", self.message);
+            return text.into_owned();
         };
         let (line, column) = file.line_and_column(span.start);
-        format!("{}:{line}:{column}: {}{hint}", file.name, self.message)
+        format!("{}:{line}:{column}: {text}", file.name)
     }
 
     /// Returns the file of the problem, with the position in it.
@@ -93,12 +96,14 @@ impl Problem {
     }
 
     fn render(&self, files: &[SourceFile], renderer: &Renderer) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str()));
+        // The texts may quote the file, whose strings can hold any character.
+        let title = Level::ERROR.primary_title(printable(&self.message));
+        let mut group = Group::with_title(title);
         for snippet in self.snippets(files) {
             group = group.element(snippet);
         }
         if let Some(hint) = &self.hint {
-            group = group.element(Level::HELP.message(hint.as_str()));
+            group = group.element(Level::HELP.message(printable(hint)));
         }
         renderer.render(&[group])
     }
@@ -149,12 +154,13 @@ fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> AnnotatedSnippet<'a>
     let first = starts.first().copied().unwrap_or_default();
     let last = starts.last().copied().unwrap_or_default();
     let window = file.window(first, last);
-    let mut snippet = Snippet::source(window.text)
+    let mut snippet = Snippet::source(same_length(window.text))
         .path(&file.name)
         .line_start(window.line);
     for mark in marks {
         let range = window.span(file.span(mark.span));
-        snippet = snippet.annotation(mark.kind.span(range).label(mark.label));
+        let label = mark.label.map(printable);
+        snippet = snippet.annotation(mark.kind.span(range).label(label));
     }
     snippet
 }

@@ -14,8 +14,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use tracing_subscriber::fmt::MakeWriter;
-
 use super::output::{self, LAST_LINES, Output};
 use crate::clock::{self, Now};
 
@@ -218,29 +216,6 @@ fn push_time(line: &mut String, since_epoch: Duration) {
         "{} ",
         humantime::format_rfc3339_micros(UNIX_EPOCH + since_epoch)
     );
-}
-
-impl<'a> MakeWriter<'a> for EventLog {
-    type Writer = Event<'a>;
-
-    fn make_writer(&'a self) -> Event<'a> {
-        Event(self)
-    }
-}
-
-/// A writer that takes one formatted event in one piece.
-#[derive(Debug)]
-pub struct Event<'a>(&'a EventLog);
-
-impl Write for Event<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
