@@ -27,9 +27,12 @@ pub enum Skipped {
     UnknownKty,
     /// `crv` is none of P-256, P-384, P-521, Ed25519.
     UnknownCurve,
-    /// `use` is not `sig`.
+    /// The key is for encryption: by its `use`, its `key_ops`, its `alg` or its curve. Such a key
+    /// beside the signing keys is usual.
+    Encryption,
+    /// `use` is neither `sig` nor `enc`.
     Use,
-    /// `key_ops` is present without `verify`.
+    /// `key_ops` has items, and none of them is `verify`.
     KeyOps,
     /// `alg` is not an algorithm that a token may use.
     UnknownAlgorithm,
@@ -37,8 +40,15 @@ pub enum Skipped {
     UnfitAlgorithm,
     /// `kid` is not a string.
     Kid,
-    /// A number of the key is missing, or is not base64url without padding.
-    Encoding,
+    /// The member with this name, a number of the key, is absent or not a string.
+    Missing(&'static str),
+    /// The number in this member is padded with `=`.
+    Padding(&'static str),
+    /// The number in this member is in the standard alphabet of base64, with `+` and `/`.
+    Alphabet(&'static str),
+    /// The number in this member is not base64url for another reason: a character of no alphabet,
+    /// or a length that no octets have.
+    Encoding(&'static str),
     /// An RSA modulus below 2048 bits (RFC 7518 §3.3) or above 8192.
     RsaSize,
     /// An RSA exponent that is even, below 3 or beyond 33 bits, or an even modulus.
@@ -93,7 +103,23 @@ const SMALL_ORDER: [[u8; 32]; 7] = [
     ],
 ];
 
-/// The members of a JWK.
+/// The operations of a key for encryption or key agreement (RFC 7517 §4.3).
+const ENCRYPTION_OPS: [&str; 6] = [
+    "encrypt",
+    "decrypt",
+    "wrapKey",
+    "unwrapKey",
+    "deriveKey",
+    "deriveBits",
+];
+
+/// The curves for key agreement alone (RFC 8037 §3.2).
+const ENCRYPTION_CURVES: [&str; 2] = ["X25519", "X448"];
+
+/// The beginnings of the names of asymmetric encryption algorithms (RFC 7518 §4.1).
+const ENCRYPTION_ALGORITHMS: [&str; 4] = ["RSA1_5", "RSA-OAEP", "ECDH-ES", "ECDH-1PU"];
+
+/// The members of a JWK, without those that are `null`.
 pub(super) type Members = BTreeMap<String, Value>;
 
 /// Parses the key that the members describe.
@@ -107,7 +133,7 @@ pub(super) fn read(members: &Members) -> Result<Key, Skipped> {
     }
     // A leaked private key is reported whatever else is wrong with the key, so this check comes
     // first.
-    if PRIVATE.iter().any(|name| members.contains_key(*name)) {
+    if PRIVATE.iter().any(|name| is_filled(members, name)) {
         return Err(Skipped::Private);
     }
     check_purpose(members)?;
@@ -124,16 +150,52 @@ pub(super) fn read(members: &Members) -> Result<Key, Skipped> {
     }
 }
 
+/// Returns whether a member holds anything. Some libraries write `""` or `[]` for a number that a
+/// key does not have.
+fn is_filled(members: &Members, name: &str) -> bool {
+    match members.get(name) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(_) => true,
+    }
+}
+
 /// Checks that the key is for verifying signatures (RFC 7517 §4.2 and §4.3).
 fn check_purpose(members: &Members) -> Result<(), Skipped> {
+    if is_for_encryption(members) {
+        return Err(Skipped::Encryption);
+    }
     if members.get("use").is_some_and(|purpose| purpose != "sig") {
         return Err(Skipped::Use);
     }
     match members.get("key_ops") {
         None => Ok(()),
+        // An empty list restricts nothing: libraries write it for a member that was not set.
+        Some(Value::Array(ops)) if ops.is_empty() => Ok(()),
         Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => Ok(()),
         Some(_) => Err(Skipped::KeyOps),
     }
+}
+
+/// Returns whether the key can only encrypt.
+fn is_for_encryption(members: &Members) -> bool {
+    let alg = text(members, "alg").unwrap_or_default();
+    let crv = text(members, "crv").unwrap_or_default();
+    text(members, "use") == Some("enc")
+        || ENCRYPTION_CURVES.contains(&crv)
+        || ENCRYPTION_ALGORITHMS
+            .iter()
+            .any(|known| alg.starts_with(known))
+        || has_only_encryption_ops(members)
+}
+
+fn has_only_encryption_ops(members: &Members) -> bool {
+    let Some(Value::Array(ops)) = members.get("key_ops") else {
+        return false;
+    };
+    let is_encryption = |op: &Value| op.as_str().is_some_and(|op| ENCRYPTION_OPS.contains(&op));
+    !ops.is_empty() && ops.iter().all(is_encryption)
 }
 
 /// Returns the algorithms that the key may be used for: its `alg`, or else all that fit its type
@@ -203,9 +265,19 @@ fn text<'a>(members: &'a Members, name: &str) -> Option<&'a str> {
     members.get(name)?.as_str()
 }
 
-fn number(members: &Members, name: &str) -> Result<Vec<u8>, Skipped> {
-    let text = text(members, name).ok_or(Skipped::Encoding)?;
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Skipped::Encoding)
+/// Returns the octets of a number in base64url without padding (RFC 7518 §2).
+fn number(members: &Members, name: &'static str) -> Result<Vec<u8>, Skipped> {
+    let text = text(members, name).ok_or(Skipped::Missing(name))?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+        // A text with both faults was written with the wrong encoder.
+        if text.contains(['+', '/']) {
+            Skipped::Alphabet(name)
+        } else if text.ends_with('=') {
+            Skipped::Padding(name)
+        } else {
+            Skipped::Encoding(name)
+        }
+    })
 }
 
 /// Removes leading zero octets. Some libraries write one before the modulus (RFC 7518 §6.3.1.1);
@@ -236,7 +308,7 @@ const fn small(first: u8, middle: u8, last: u8) -> [u8; 32] {
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let says = match self {
             Self::NotAnObject => "not a JSON object",
             Self::RepeatedMember => "a member occurs twice",
             Self::Private => {
@@ -245,19 +317,40 @@ impl fmt::Display for Skipped {
             Self::Symmetric => "a shared secret is no public key",
             Self::UnknownKty => "\"kty\" is not one of RSA, EC, OKP",
             Self::UnknownCurve => "\"crv\" is not one of P-256, P-384, P-521, Ed25519",
+            Self::Encryption => "a key for encryption",
             Self::Use => "\"use\" is not \"sig\"",
             Self::KeyOps => "\"key_ops\" has no \"verify\"",
             Self::UnknownAlgorithm => "\"alg\" is not an algorithm that a token may use",
             Self::UnfitAlgorithm => "\"alg\" does not fit the kind of key",
             Self::Kid => "\"kid\" is not a string",
-            Self::Encoding => "a number is missing or not base64url without padding",
+            Self::Missing(name) => return write!(f, "\"{name}\" is missing or not a string"),
+            Self::Padding(name) => {
+                return write!(
+                    f,
+                    "\"{name}\" ends with \"=\": base64url here has no padding"
+                );
+            }
+            Self::Alphabet(name) => {
+                return write!(
+                    f,
+                    "\"{name}\" is standard base64 (it has \"+\" or \"/\"), not base64url"
+                );
+            }
+            Self::Encoding(name) => {
+                return write!(
+                    f,
+                    "\"{name}\" is not base64url: it has another character, or a length that no \
+                     number has"
+                );
+            }
             Self::RsaSize => "the modulus has fewer than 2048 or more than 8192 bits",
             Self::RsaNumbers => "the exponent or the modulus is not valid for RSA",
             Self::CoordinateLength => "a coordinate has the wrong length",
             Self::Point => "not a usable point of its curve",
             Self::Duplicate => "an earlier key has the same \"kid\" and algorithm",
             Self::TooMany => "the set already has \"max_keys\" usable keys",
-        })
+        };
+        f.write_str(says)
     }
 }
 

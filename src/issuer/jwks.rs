@@ -34,8 +34,10 @@ pub struct KeySet {
 pub struct Skips {
     /// The first of them, up to a limit.
     pub reported: Vec<Skip>,
-    /// The number of all of them.
+    /// The number of all of them but the keys for encryption.
     pub total: usize,
+    /// The number of keys for encryption, which are usual beside signing keys.
+    pub encryption: usize,
     /// The number of keys that contained a private key.
     pub private: usize,
 }
@@ -84,10 +86,12 @@ impl KeySet {
         .deserialize(&mut json)
         .and_then(|()| json.end())
         .map_err(|error| JwksError::of(&error))?;
-        match (set.keys.is_empty(), set.skips.total) {
-            (false, _) => Ok(set),
-            (true, 0) => Err(JwksError::Empty),
-            (true, _) => Err(JwksError::NoUsableKey(set.skips)),
+        if !set.keys.is_empty() {
+            Ok(set)
+        } else if set.skips == Skips::default() {
+            Err(JwksError::Empty)
+        } else {
+            Err(JwksError::NoUsableKey(set.skips))
         }
     }
 
@@ -125,6 +129,10 @@ impl KeySet {
 
 impl Skips {
     fn add(&mut self, skip: Skip) {
+        if skip.reason == Skipped::Encryption {
+            self.encryption += 1;
+            return;
+        }
         self.total += 1;
         self.private += usize::from(skip.reason == Skipped::Private);
         if self.reported.len() < MAX_REPORTED {
@@ -248,6 +256,8 @@ impl<'de> Visitor<'de> for EntryVisitor {
         while let Some((name, value)) = map.next_entry::<String, Value>()? {
             repeated |= members.insert(name, value).is_some();
         }
+        // `null` is how many libraries write a member that a key does not have.
+        members.retain(|_, value| !value.is_null());
         Ok(Entry(if repeated {
             Err(Skipped::RepeatedMember)
         } else {
@@ -294,10 +304,10 @@ impl fmt::Display for JwksError {
             Self::Shape => f.write_str("the key set is not an object with one array \"keys\""),
             Self::Empty => f.write_str("the key set is empty"),
             Self::NoUsableKey(skips) => {
+                let skipped = skips.total + skips.encryption;
                 write!(
                     f,
-                    "no key of the key set is usable; skipped {}: {skips}",
-                    skips.total
+                    "no key of the key set is usable; skipped {skipped}: {skips}"
                 )
             }
         }
@@ -312,9 +322,14 @@ impl fmt::Display for Skips {
             let separator = if place == 0 { "" } else { "; " };
             write!(f, "{separator}{skip}")?;
         }
-        match self.total - self.reported.len() {
+        let more = self.total - self.reported.len();
+        if more > 0 {
+            write!(f, "; and {more} more")?;
+        }
+        let separator = if self.total == 0 { "" } else { "; " };
+        match self.encryption {
             0 => Ok(()),
-            more => write!(f, "; and {more} more"),
+            keys => write!(f, "{separator}{keys} for encryption"),
         }
     }
 }

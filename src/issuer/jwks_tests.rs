@@ -18,7 +18,9 @@ fn parse(keys: &[Value]) -> Result<KeySet, JwksError> {
 }
 
 fn reasons(skips: &Skips) -> Vec<Skipped> {
-    skips.reported.iter().map(|skip| skip.reason).collect()
+    let reported = skips.reported.iter().map(|skip| skip.reason);
+    let encryption = std::iter::repeat_n(Skipped::Encryption, skips.encryption);
+    reported.chain(encryption).collect()
 }
 
 // Each key of the vectors stands beside a good key, which must always stay usable.
@@ -198,6 +200,52 @@ fn a_published_private_key_is_refused_counted_and_not_quoted() {
             text.contains("leaked") && !text.contains("c2VjcmV0"),
             "{text}"
         );
+    }
+}
+
+// A key for encryption beside the signing keys is how providers publish both.
+#[test]
+fn a_key_for_encryption_is_skipped_without_a_report() {
+    let encryption = json!({ "kty": "OKP", "crv": "X25519", "use": "enc", "x": "AA" });
+    let set = parse(&[encryption.clone(), Signer::p256().jwk("a")]).unwrap();
+    assert_eq!(
+        (set.keys.len(), set.skips.total, set.skips.encryption),
+        (1, 0, 1)
+    );
+    let Err(error) = parse(&[encryption.clone(), encryption]) else {
+        panic!("a set without signing keys withdraws nothing")
+    };
+    let says = "no key of the key set is usable; skipped 2: 2 for encryption";
+    assert_eq!(error.to_string(), says);
+}
+
+// Each fault of base64url has its own sentence, which names the member.
+#[test]
+fn a_number_that_is_not_base64url_says_what_is_wrong_with_it() {
+    let says = |x: &str| {
+        let mut jwk = Signer::p256().jwk("k");
+        jwk["x"] = x.into();
+        parse(&[jwk]).unwrap_err().to_string()
+    };
+    for (x, sentence) in [
+        (
+            "AQ==",
+            "\"x\" ends with \"=\": base64url here has no padding",
+        ),
+        (
+            "+/AQ==",
+            "\"x\" is standard base64 (it has \"+\" or \"/\"), not base64url",
+        ),
+        (
+            "AQ A",
+            "\"x\" is not base64url: it has another character, or a length that no number has",
+        ),
+        (
+            "AAAAA",
+            "\"x\" is not base64url: it has another character, or a length that no number has",
+        ),
+    ] {
+        assert!(says(x).ends_with(sentence), "{}", says(x));
     }
 }
 
