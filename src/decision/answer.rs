@@ -122,15 +122,16 @@ impl Problem {
         }
     }
 
-    fn insufficient_scope(self, missing: &[Scope], level: ErrorDetail) -> Self {
-        let scope = join(missing);
+    /// Adds the challenge and the scopes that the token lacks. The challenge names those that it has,
+    /// too: a client that asks for exactly the scopes of the challenge keeps what it had.
+    fn insufficient_scope(self, needed: &[Scope], missing: &[Scope], level: ErrorDetail) -> Self {
         let description = match level {
             ErrorDetail::Full => "The access token does not carry the scopes that this needs.",
             ErrorDetail::Minimal => "",
         };
-        let challenge = challenge(Some(self.code), description, &scope);
+        let challenge = challenge(Some(self.code), description, &join(needed));
         Self {
-            detail: format!("{} {scope}.", self.detail).into(),
+            detail: format!("{} {}.", self.detail, join(missing)).into(),
             missing: missing.to_vec(),
             ..self.with_challenge(challenge)
         }
@@ -303,8 +304,8 @@ fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
         Cause::Method { allow } => problem.method_not_allowed(allow),
         Cause::Token { error, needed } => problem.token(*error, needed, level),
         Cause::Denied(Denial::Anonymous) => problem.token(TokenError::Missing, &[], level),
-        Cause::Denied(Denial::InsufficientScope { missing }) => {
-            problem.insufficient_scope(missing, level)
+        Cause::Denied(Denial::InsufficientScope { needed, missing }) => {
+            problem.insufficient_scope(needed, missing, level)
         }
         // A 403 may have a challenge if other credentials would be enough (RFC 9110 §11.6.1): a
         // page that may use a token itself sends it in another place.
@@ -382,12 +383,14 @@ mod tests {
         assert_eq!(refused(TokenError::Several).status, 400);
         let denied = problem(
             &Cause::Denied(Denial::InsufficientScope {
+                needed: scopes("a b"),
                 missing: scopes("b"),
             }),
             ErrorDetail::Full,
         );
         assert_eq!(denied.status, 403);
-        assert!(denied.challenge.unwrap().ends_with(r#", scope="b""#));
+        assert!(denied.challenge.unwrap().ends_with(r#", scope="a b""#));
+        assert_eq!(denied.missing, scopes("b"));
     }
 
     #[test]
@@ -421,8 +424,10 @@ mod tests {
             let expected = r#"Bearer realm="scopegate", error="invalid_token", scope="a""#;
             assert_eq!(refused.challenge.as_deref(), Some(expected), "{error:?}");
         }
-        let missing = scopes("b");
-        let denied = Cause::Denied(Denial::InsufficientScope { missing });
+        let denied = Cause::Denied(Denial::InsufficientScope {
+            needed: scopes("b"),
+            missing: scopes("b"),
+        });
         let expected = r#"Bearer realm="scopegate", error="insufficient_scope", scope="b""#;
         assert_eq!(
             problem(&denied, ErrorDetail::Minimal).challenge.as_deref(),
@@ -445,6 +450,7 @@ mod tests {
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope {
+            needed: scopes("a b c"),
             missing: scopes("b c"),
         });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";

@@ -359,8 +359,8 @@ impl Reason {
                 operator: "the token lacks:",
                 blame: Blame::Client,
                 closes: false,
-                help: "The token is valid and lacks `missing_scopes`: the smallest set that would \
-                    suffice.",
+                help: "The token is valid and lacks `missing_scopes`. See \
+                    [the scopes of a challenge](#the-scopes-of-a-challenge).",
             },
             Self::CrossSiteRequest => &Row {
                 status: StatusCode::FORBIDDEN,

@@ -174,7 +174,7 @@ impl Cause {
             },
             Self::Shadowed { by } => format!("{sentence} \"{by}\"").into(),
             Self::Method { allow } => format!("{sentence} {allow}").into(),
-            Self::Denied(Denial::InsufficientScope { missing }) => {
+            Self::Denied(Denial::InsufficientScope { missing, .. }) => {
                 format!("{sentence} {}", join(missing)).into()
             }
             Self::Denied(Denial::Anonymous) => "the caller is anonymous".into(),

@@ -11,8 +11,10 @@ pub enum Denial {
     /// The token is valid and does not grant the scopes that the route requires (RFC 6750 §3.1
     /// `insufficient_scope`).
     InsufficientScope {
-        /// The smallest set of scopes that satisfies the requirement, without those that the token
-        /// grants. Of several sets of the same size, the one that the configuration names first.
+        /// The whole set of scopes that satisfies the requirement and lacks the fewest. Of several
+        /// that lack equally many, the one that the configuration names first.
+        needed: Vec<Scope>,
+        /// The scopes of `needed` that the token does not grant.
         missing: Vec<Scope>,
     },
 }

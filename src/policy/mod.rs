@@ -5,6 +5,7 @@
 //! forwarded without one. A public route yields a permit too: that it is public is a decision,
 //! which is logged and counted.
 
+mod alternative;
 mod claim;
 mod denial;
 mod identity;

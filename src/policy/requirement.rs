@@ -58,8 +58,10 @@ impl Requirement {
     pub fn evaluate(&self, principal: &Principal) -> Result<(), Denial> {
         match self {
             Self::Scopes(rule) if !rule.holds(&principal.scopes) => {
+                let needed = rule.nearest(&principal.scopes);
                 Err(Denial::InsufficientScope {
-                    missing: rule.missing(&principal.scopes),
+                    missing: principal.scopes.lacking(&needed),
+                    needed,
                 })
             }
             Self::Public | Self::Authenticated | Self::Scopes(_) => Ok(()),
@@ -70,7 +72,7 @@ impl Requirement {
     #[must_use]
     pub fn least(&self) -> Vec<Scope> {
         match self {
-            Self::Scopes(rule) => rule.missing(&ScopeSet::default()),
+            Self::Scopes(rule) => rule.nearest(&ScopeSet::default()),
             Self::Public | Self::Authenticated => Vec::new(),
         }
     }
@@ -108,27 +110,11 @@ impl Rule {
             Self::Any(terms) => terms.iter().any(|term| term.holds(granted)),
         }
     }
-
-    /// Returns the smallest set of scopes that satisfies the rule, without those that are granted.
-    #[must_use]
-    pub fn missing(&self, granted: &ScopeSet) -> Vec<Scope> {
-        match self {
-            Self::All(terms) => {
-                let mut all = Vec::new();
-                for scope in terms.iter().flat_map(|term| term.missing(granted)) {
-                    if !all.contains(&scope) {
-                        all.push(scope);
-                    }
-                }
-                all
-            }
-            Self::Any(terms) => fewest(terms.iter().map(|term| term.missing(granted))),
-        }
-    }
 }
 
 impl Term {
-    fn scopes(&self) -> &[Scope] {
+    /// Returns the scopes that the term names.
+    pub(super) fn scopes(&self) -> &[Scope] {
         match self {
             Self::Scope(scope) => std::slice::from_ref(scope),
             Self::All(scopes) | Self::Any(scopes) => scopes,
@@ -142,26 +128,6 @@ impl Term {
             Self::Any(scopes) => scopes.iter().any(|scope| granted.contains(scope)),
         }
     }
-
-    fn missing(&self, granted: &ScopeSet) -> Vec<Scope> {
-        match self {
-            Self::Any(scopes) if self.holds(granted) || scopes.is_empty() => Vec::new(),
-            Self::Any(scopes) => scopes.iter().take(1).cloned().collect(),
-            _ => self
-                .scopes()
-                .iter()
-                .filter(|scope| !granted.contains(scope))
-                .cloned()
-                .collect(),
-        }
-    }
-}
-
-/// Returns the shortest list, or the first of several. A client that requests exactly these scopes
-/// from its issuer is admitted without more than it needs (RFC 9700 §2.3); naming every alternative
-/// would make it request the administrator's scope, too.
-fn fewest(lists: impl Iterator<Item = Vec<Scope>>) -> Vec<Scope> {
-    lists.min_by_key(Vec::len).unwrap_or_default()
 }
 
 impl fmt::Display for Requirement {
@@ -236,7 +202,7 @@ mod tests {
                 assert!(permit.principal().is_some());
                 Ok(())
             }
-            Err(Denial::InsufficientScope { missing }) => Err(missing
+            Err(Denial::InsufficientScope { missing, .. }) => Err(missing
                 .iter()
                 .map(Scope::as_str)
                 .collect::<Vec<_>>()

@@ -103,6 +103,13 @@ impl ScopeSet {
         self.0.iter().any(|granted| **granted == *scope.0)
     }
 
+    /// Returns the scopes that are not granted.
+    #[must_use]
+    pub fn lacking(&self, scopes: &[Scope]) -> Vec<Scope> {
+        let lacking = scopes.iter().filter(|scope| !self.contains(scope));
+        lacking.cloned().collect()
+    }
+
     /// Returns the scopes in the order of the token.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)

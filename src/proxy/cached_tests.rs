@@ -154,7 +154,7 @@ impl Observed {
         let issuer = refusal.verifier.map(|verifier| verifier.name().clone());
         let needed = match &refusal.cause {
             Cause::Token { needed, .. } => needed.clone(),
-            Cause::Denied(Denial::InsufficientScope { missing }) => missing.clone(),
+            Cause::Denied(Denial::InsufficientScope { missing, .. }) => missing.clone(),
             _ => Vec::new(),
         };
         Self {

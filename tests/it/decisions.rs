@@ -39,8 +39,10 @@ struct Case {
     refused: Option<String>,
     /// The label of the route that speaks for it.
     route: Option<String>,
-    /// The scopes that the refusal names.
+    /// The scopes that the challenge names.
     needs: Option<String>,
+    /// The scopes that the token lacks, if they are fewer.
+    missing: Option<String>,
     /// The value of `Allow`.
     allow: Option<String>,
 }
@@ -98,12 +100,16 @@ impl Case {
             forwarded,
             verdict.reason,
             verdict.needs.as_deref(),
+            verdict.missing.as_deref(),
             verdict.answer.field("allow"),
         );
+        let is_denied = self.refused.as_deref() == Some("insufficient_scope");
+        let missing = self.missing.as_deref();
         let expected = (
             self.forwarded.as_deref(),
             self.refused.as_deref(),
             self.needs.as_deref(),
+            missing.or(self.needs.as_deref().filter(|_| is_denied)),
             self.allow.as_deref(),
         );
         let same_route = self.route.is_none() || self.route == verdict.route;

@@ -37,8 +37,10 @@ pub(crate) struct Verdict {
     pub(crate) reason: Option<&'static str>,
     /// The label of the route for the request.
     pub(crate) route: Option<String>,
-    /// The scopes that the refusal names.
+    /// The scopes that the challenge names.
     pub(crate) needs: Option<String>,
+    /// The scopes that the token lacks.
+    pub(crate) missing: Option<String>,
 }
 
 /// The `iss` of the pair's tokens.
@@ -219,12 +221,14 @@ impl Pair {
                 .or_default() += 1.0;
         }
         let needs = refusal.as_ref().and_then(needs);
+        let missing = refusal.as_ref().and_then(missing);
         let verdict = Verdict {
             answer,
             arrival,
             reason,
             route,
             needs,
+            missing,
         };
         verdict.check(refusal.as_ref());
         verdict
@@ -297,11 +301,22 @@ struct Asked {
 fn needs(refusal: &Cause) -> Option<String> {
     let scopes = match refusal {
         Cause::Token { needed, .. } => needed,
-        Cause::Denied(Denial::InsufficientScope { missing }) => missing,
+        Cause::Denied(Denial::InsufficientScope { needed, .. }) => needed,
         _ => return None,
     };
+    (!scopes.is_empty()).then(|| joined(scopes))
+}
+
+fn missing(refusal: &Cause) -> Option<String> {
+    match refusal {
+        Cause::Denied(Denial::InsufficientScope { missing, .. }) => Some(joined(missing)),
+        _ => None,
+    }
+}
+
+fn joined(scopes: &[Scope]) -> String {
     let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
-    (!names.is_empty()).then(|| names.join(" "))
+    names.join(" ")
 }
 
 impl Verdict {
@@ -357,13 +372,9 @@ impl Verdict {
             assert_eq!(answer.challenge("error").as_deref(), *error);
             assert_eq!(answer.challenge("scope"), self.needs);
         }
-        let missing = (reason == "insufficient_scope").then(|| {
-            self.needs
-                .as_ref()
-                .map(|needs| json!(needs.split(' ').collect::<Vec<_>>()))
-        });
-        if let (Some(missing), false) = (missing, answer.body.is_empty()) {
-            assert_eq!(Some(&answer.problem()["missing_scopes"]), missing.as_ref());
+        if let (Some(missing), false) = (&self.missing, answer.body.is_empty()) {
+            let missing = json!(missing.split(' ').collect::<Vec<_>>());
+            assert_eq!(answer.problem()["missing_scopes"], missing);
         }
         if let Some(Cause::Method { allow }) = refusal {
             assert_eq!(answer.field("allow"), Some(&**allow));
