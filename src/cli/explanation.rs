@@ -211,7 +211,7 @@ impl Explanation {
     fn failed_step(&mut self, cause: &Cause) -> &'static str {
         match cause {
             Cause::TargetTooLong | Cause::Target(_) | Cause::Ambiguous { .. } => "target",
-            Cause::NotFound | Cause::Method { .. } => "route",
+            Cause::NotFound | Cause::NoMetadata | Cause::Method { .. } => "route",
             Cause::Shadowed { .. } => "tolerant",
             Cause::Token { error, .. } => {
                 let failed = check_of(*error);

@@ -159,6 +159,11 @@ pub fn to(
             with_metadata(challenge, metadata_url),
         );
     }
+    if matches!(refusal.cause, Cause::NoMetadata) {
+        // Without the field a page takes the 404 for a network error, and does not go on to look
+        // elsewhere.
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
     if refusal.reason().closes() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -178,8 +183,8 @@ pub enum OwnAnswer<'s> {
     Metadata(&'s Resource),
     /// The answer to a browser's preflight for another request.
     Preflight {
-        /// The route that the other request would match.
-        route: &'s Route,
+        /// The route that the other request would match; `None` if it would ask for metadata.
+        route: Option<&'s Route>,
         /// The header fields of the response.
         headers: HeaderMap,
     },
@@ -191,7 +196,7 @@ impl<'s> OwnAnswer<'s> {
     pub fn route(&self) -> Option<&'s Route> {
         match self {
             Self::Metadata(_) => None,
-            Self::Preflight { route, .. } => Some(route),
+            Self::Preflight { route, .. } => *route,
         }
     }
 }

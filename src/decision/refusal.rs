@@ -42,6 +42,8 @@ pub enum Cause {
     },
     /// No route matches the path.
     NotFound,
+    /// The path is one of metadata (RFC 9728 §3), and has neither metadata nor a route.
+    NoMetadata,
     /// The path has routes, but none for the method.
     Method {
         /// The value of `Allow`.
@@ -136,7 +138,7 @@ impl Cause {
             Self::Target(TargetError::Host) => Reason::InvalidHost,
             Self::Ambiguous { .. } => Reason::AmbiguousPath,
             Self::Shadowed { .. } => Reason::ShadowedPath,
-            Self::NotFound => Reason::NoRoute,
+            Self::NotFound | Self::NoMetadata => Reason::NoRoute,
             Self::Method { .. } => Reason::MethodNotAllowed,
             Self::Token { error, .. } => token_reason(*error),
             Self::CrossSite => Reason::CrossSiteRequest,

@@ -2,7 +2,7 @@
 
 use super::{AmbiguityRefusal, Cause, Refusal};
 use crate::route::{Miss, Target};
-use crate::snapshot::{Route, RouteMethod, Snapshot};
+use crate::snapshot::{Route, RouteMethod, Snapshot, is_metadata_path};
 
 /// A rule of a snapshot, and the route that it belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,15 @@ pub(super) fn find<'s>(
         (Err(Miss::Shadowed { by, .. }), Some(route)) => {
             Err(Refusal::at(route, shadowed(snapshot, target, by)))
         }
-        (Ok(_) | Err(_), _) => Err(Refusal::unrouted(Cause::NotFound)),
+        (Ok(_) | Err(_), _) => Err(Refusal::unrouted(not_found(target))),
+    }
+}
+
+fn not_found(target: &Target<'_>) -> Cause {
+    if is_metadata_path(target.path()) {
+        Cause::NoMetadata
+    } else {
+        Cause::NotFound
     }
 }
 

@@ -68,10 +68,13 @@ fn verdict(snapshot: &Snapshot, request: Builder, peer: Option<&Peer>) -> &'stat
             "forward"
         }
         Ok(Verdict::Answer(OwnAnswer::Metadata(_))) => "metadata",
-        Ok(Verdict::Answer(OwnAnswer::Preflight { route, .. })) => {
-            assert_eq!(&*route.label, "/open");
-            "preflight"
-        }
+        Ok(Verdict::Answer(OwnAnswer::Preflight { route, .. })) => match route {
+            Some(route) => {
+                assert_eq!(&*route.label, "/open");
+                "preflight"
+            }
+            None => "metadata_preflight",
+        },
         Err(refusal) => refusal.reason().name(),
     }
 }
@@ -85,7 +88,11 @@ fn post(uri: &str) -> Builder {
 }
 
 fn preflight(method: &str) -> Builder {
-    Request::options("/open")
+    preflight_of("/open", method)
+}
+
+fn preflight_of(path: &str, method: &str) -> Builder {
+    Request::options(path)
         .header("host", "a.test")
         .header("origin", "https://app.test")
         .header("access-control-request-method", method)
@@ -124,6 +131,27 @@ fn each_request_has_its_verdict() {
             "method_not_allowed",
         ),
         (get("/.well-known/oauth-protected-resource"), "metadata"),
+        (
+            preflight_of("/.well-known/oauth-protected-resource", "GET"),
+            "metadata_preflight",
+        ),
+        // A page learns that there is no metadata by a 404, which needs a preflight, too.
+        (
+            preflight_of("/.well-known/oauth-protected-resource/none", "GET"),
+            "metadata_preflight",
+        ),
+        (
+            preflight_of("/.well-known/oauth-protected-resource", "POST"),
+            "no_route",
+        ),
+        (
+            preflight_of("/.well-known/oauth-protected-resources", "GET"),
+            "no_route",
+        ),
+        (
+            Request::options("/.well-known/oauth-protected-resource").header("host", "a.test"),
+            "no_route",
+        ),
         (get("/closed"), "missing_token"),
         (
             get("/closed").header("authorization", "Bearer a"),

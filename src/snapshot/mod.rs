@@ -25,7 +25,7 @@ use crate::transform::{FieldPattern, FieldSet};
 use crate::upstream::{HostHeader, Settings, Upstream};
 
 pub use crate::config::RouteMethod;
-pub use resource::{Resource, Resources};
+pub use resource::{Resource, Resources, is_metadata_path};
 
 /// A compiled configuration. It is immutable, and a request uses the one that was in force when it
 /// began.
@@ -202,6 +202,12 @@ impl Snapshot {
         if !matches!(*target.method(), Method::GET | Method::HEAD) {
             return None;
         }
+        self.metadata_of(target)
+    }
+
+    /// Returns the resource whose metadata has the path of a request, whatever its method.
+    #[must_use]
+    pub fn metadata_of(&self, target: &Target<'_>) -> Option<&Resource> {
         self.resources.find(target.host(), target.path())
     }
 

@@ -25,12 +25,15 @@ pub struct Resource {
     pub metadata: Bytes,
 }
 
-/// The members of the metadata (RFC 9728 §2).
+/// The members of the metadata (RFC 9728 §2). Empty lists are left out (RFC 9728 §3.2).
 #[derive(Serialize)]
 struct Metadata<'a> {
     resource: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_servers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     bearer_methods_supported: Vec<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     tls_client_certificate_bound_access_tokens: bool,
@@ -104,6 +107,16 @@ impl Resources {
     /// Returns the index of a resource.
     pub(super) fn position(&self, url: &Url) -> Option<usize> {
         self.by_url.get(url).copied()
+    }
+}
+
+/// Returns whether a path is one of metadata: a client may look there for the metadata of a
+/// resource, whether or not there is any.
+#[must_use]
+pub fn is_metadata_path(path: &str) -> bool {
+    match path.strip_prefix(WELL_KNOWN) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
+        None => false,
     }
 }
 
@@ -237,6 +250,16 @@ public_url = "https://tenants.example.com/v1/"
 [[groups.routes]]
 path = "/x"
 scopes = "x"
+[[groups]]
+prefix = "/open"
+[[groups.routes]]
+path = "/"
+public = true
+[[groups]]
+prefix = "/any"
+[[groups.routes]]
+path = "/"
+authenticated = true
 "#;
 
     #[test]
@@ -280,10 +303,35 @@ scopes = "x"
         );
         assert_eq!(told[2].1["resource"], "https://tenants.example.com/v1");
         assert_eq!(
-            told.len(),
-            3,
-            "a route for another host is not reached under the gateway's URL: {told:?}"
+            told[3].1,
+            serde_json::json!({
+                "resource": "https://api.example.com/any",
+                "authorization_servers": ["https://a.example.com/"],
+                "bearer_methods_supported": ["header"],
+            }),
+            "an empty list is left out"
         );
+        assert_eq!(
+            told.len(),
+            4,
+            "a route for another host is not reached under the gateway's URL, and a public one \
+             needs no metadata: {told:?}"
+        );
+    }
+
+    #[test]
+    fn a_path_of_metadata_is_the_well_known_one_or_below_it() {
+        for (path, expected) in [
+            ("/.well-known/oauth-protected-resource", true),
+            ("/.well-known/oauth-protected-resource/", true),
+            ("/.well-known/oauth-protected-resource/a/b", true),
+            ("/.well-known/oauth-protected-resources", false),
+            ("/.well-known/oauth-protected-resource.json", false),
+            ("/.well-known", false),
+            ("/a/.well-known/oauth-protected-resource", false),
+        ] {
+            assert_eq!(is_metadata_path(path), expected, "{path}");
+        }
     }
 
     #[test]

@@ -94,6 +94,97 @@ fn what_is_not_metadata_goes_its_ordinary_way() {
     assert_eq!(upstream.arrivals().len(), 3);
 }
 
+const PAGE: &str = "http://localhost:6274";
+
+/// A preflight of a page for a GET that sends fields of its own.
+fn preflight(path: &str) -> Request {
+    Request::new("OPTIONS", path)
+        .field("Origin", PAGE)
+        .field("Access-Control-Request-Method", "GET")
+        .field(
+            "Access-Control-Request-Headers",
+            "mcp-protocol-version,x-own",
+        )
+}
+
+#[track_caller]
+fn assert_permits_all(answer: &Answer) {
+    assert_eq!(answer.status, 204, "{answer:?}");
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "GET, HEAD"),
+        ("access-control-allow-headers", "*, Authorization"),
+        ("access-control-max-age", "300"),
+    ] {
+        assert_eq!(answer.field(name), Some(value), "{answer:?}");
+    }
+}
+
+#[test]
+fn any_page_may_read_metadata_with_any_field() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    // The rules of a route that takes every path are for other paths.
+    let cors = "cors = { origins = [\"https://app.example.com\"] }\n";
+    let gateway = gateway(&issuer, &upstream, cors);
+    for resource in ["", "/mcp"] {
+        assert_permits_all(&gateway.send(&preflight(&format!("{WELL_KNOWN}{resource}"))));
+    }
+    assert!(upstream.arrivals().is_empty());
+    // The public route takes what is no metadata, and a POST at the path of metadata.
+    let other = preflight(&format!("{WELL_KNOWN}/other"));
+    let post = Request::new("OPTIONS", WELL_KNOWN)
+        .field("Origin", PAGE)
+        .field("Access-Control-Request-Method", "POST");
+    for request in [other, post] {
+        let answer = gateway.send(&request);
+        assert_eq!(
+            answer.field("access-control-allow-origin"),
+            None,
+            "{answer:?}"
+        );
+        assert_eq!(answer.status, 405);
+    }
+}
+
+#[test]
+fn a_page_sees_that_there_is_no_metadata() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    for server in ["", "[server]\npublic_url = \"https://api.example.com\"\n"] {
+        let gateway = Gateway::start(&format!(
+            "{server}{}{}\n[[routes]]\npath = \"/orders\"\nupstream = \"u\"\nscopes = \"a\"\n",
+            issuer.toml(),
+            upstream.toml("u"),
+        ));
+        let path = format!("{WELL_KNOWN}/other");
+        assert_permits_all(&gateway.send(&preflight(&path)));
+        let missing = gateway.send(&Request::get(&path).field("Origin", PAGE));
+        assert_eq!(missing.code(), "no_route");
+        assert_eq!(missing.field("access-control-allow-origin"), Some("*"));
+        let elsewhere = gateway.send(&Request::get("/other").field("Origin", PAGE));
+        assert_eq!(elsewhere.code(), "no_route");
+        assert_eq!(elsewhere.field("access-control-allow-origin"), None);
+        assert_eq!(gateway.send(&preflight("/other")).code(), "no_route");
+    }
+}
+
+// The configuration of a browser's MCP client: a whole subtree asks for a token.
+#[test]
+fn a_route_for_every_path_does_not_hide_the_preflight() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let gateway = Gateway::start(&format!(
+        "[server]\npublic_url = \"https://mcp.example.com\"\n{}{}\n\
+         [[routes]]\npath = \"/**\"\nupstream = \"u\"\nauthenticated = true\n\
+         cors = {{ origins = [\"https://app.example.com\"] }}\n",
+        issuer.toml(),
+        upstream.toml("u"),
+    ));
+    assert_permits_all(&gateway.send(&preflight(WELL_KNOWN)));
+    // What is no metadata has the rules of its route.
+    let other = gateway.send(&preflight(&format!("{WELL_KNOWN}/other")));
+    assert_eq!(other.status, 204);
+    assert_eq!(other.field("access-control-allow-origin"), None);
+}
+
 #[test]
 fn without_a_public_url_nothing_is_told() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
