@@ -206,10 +206,14 @@ fn hint(refusal: &Refusal<'_>, arguments: &Arguments) -> Option<&'static str> {
         return None;
     };
     match error {
-        TokenError::UnknownKey | TokenError::KeysUnavailable { .. } if arguments.dev.is_none() => {
+        TokenError::UnknownKey(_) | TokenError::KeysUnavailable { .. }
+            if arguments.dev.is_none() =>
+        {
             Some(DEV_KEYS)
         }
-        TokenError::ClientCertificate if arguments.client_cert_file.is_none() => Some(CERTIFICATE),
+        TokenError::ClientCertificate { .. } if arguments.client_cert_file.is_none() => {
+            Some(CERTIFICATE)
+        }
         _ => None,
     }
 }

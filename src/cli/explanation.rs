@@ -57,19 +57,23 @@ const TOKEN_CHECKS: [(&str, &str); 11] = [
 ];
 
 /// Returns the check that produces an error, as an index into [`TOKEN_CHECKS`].
-fn check_of(error: TokenError) -> usize {
+fn check_of(error: &TokenError) -> usize {
     match error {
-        TokenError::Missing | TokenError::Several | TokenError::TooLong => 0,
-        TokenError::Malformed => 1,
-        TokenError::Algorithm => 2,
-        TokenError::UnknownIssuer => 3,
-        TokenError::UnknownKey | TokenError::KeysUnavailable { .. } => 4,
-        TokenError::Signature => 5,
-        TokenError::Expired | TokenError::NotYetValid => 6,
-        TokenError::NotAccessToken => 7,
-        TokenError::Audience | TokenError::Client => 8,
-        TokenError::RequiredClaim => 9,
-        TokenError::SenderConstrained | TokenError::ClientCertificate => 10,
+        TokenError::Missing
+        | TokenError::WrongScheme(_)
+        | TokenError::Several
+        | TokenError::TooLong { .. }
+        | TokenError::Placeholder(_) => 0,
+        TokenError::Opaque | TokenError::Encrypted | TokenError::Malformed(_) => 1,
+        TokenError::Algorithm(_) => 2,
+        TokenError::UnknownIssuer(_) => 3,
+        TokenError::UnknownKey(_) | TokenError::KeysUnavailable { .. } => 4,
+        TokenError::Signature(_) => 5,
+        TokenError::Expired { .. } | TokenError::NotYetValid { .. } => 6,
+        TokenError::NotAccessToken(_) => 7,
+        TokenError::Audience(_) | TokenError::Client(_) => 8,
+        TokenError::RequiredClaim(_) => 9,
+        TokenError::SenderConstrained | TokenError::ClientCertificate { .. } => 10,
     }
 }
 
@@ -100,17 +104,20 @@ impl Explanation {
 
     /// Adds the contents of the token, before any of it is verified.
     pub(super) fn outline(&mut self, token: Option<&str>, context: RequestContext<'_>) {
-        let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else {
+        let Some(outline) = token.and_then(|text| Outline::of(BearerToken::new(text))) else {
             return;
         };
-        self.claim("alg", outline.algorithm);
+        self.claim("alg", &quoted(outline.algorithm.as_deref()));
         self.claim("kid", &quoted(outline.key_id.as_deref()));
-        self.claim("iss", &quoted(Some(&outline.issuer)));
+        self.claim("iss", &quoted(outline.issuer.as_deref()));
         let audience = outline.audience.iter().map(AsRef::as_ref);
         self.claim("aud", &all_quoted(audience));
         self.claim("client", &quoted(outline.client.as_deref()));
         self.claim("token_use", &quoted(outline.token_use.as_deref()));
-        self.claim("exp", &moment(outline.expires, context.now));
+        match outline.expires {
+            Some(end) => self.claim("exp", &moment(end, context.now)),
+            None => self.claim("exp", "none"),
+        }
         if let Some(start) = outline.not_before {
             self.claim("nbf", &moment(start, context.now));
         }
@@ -214,7 +221,7 @@ impl Explanation {
             Cause::NotFound | Cause::NoMetadata | Cause::Method { .. } => "route",
             Cause::Shadowed { .. } => "tolerant",
             Cause::Token { error, .. } => {
-                let failed = check_of(*error);
+                let failed = check_of(error);
                 self.token_checks(failed);
                 TOKEN_CHECKS.get(failed).map_or("token", |(name, _)| name)
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::issuer;
-use crate::token::{Audience, Source};
+use crate::token::{Audience, LoggedClaim, LoggedClaims, Source};
 
 const TEN_LINES: &str = "\
 [issuers.idp]
@@ -114,7 +114,8 @@ fn every_key_arrives_where_it_belongs() {
         config.log,
         Log {
             level: tracing::Level::DEBUG,
-            access: AccessLog::All
+            access: AccessLog::All,
+            claims: LoggedClaims::of([LoggedClaim::Issuer, LoggedClaim::Subject]),
         }
     );
     let secrets: Vec<_> = config
@@ -285,7 +286,8 @@ fn a_flag_goes_before_the_file() {
         config.log,
         Log {
             level: tracing::Level::WARN,
-            access: AccessLog::Off
+            access: AccessLog::Off,
+            claims: config.log.claims,
         }
     );
 }

@@ -96,19 +96,21 @@ impl Problem {
     }
 
     /// Adds what RFC 6750 §3.1 demands of the answer to a token.
-    fn token(self, error: TokenError, needed: &[Scope], level: ErrorDetail) -> Self {
+    fn token(self, error: &TokenError, needed: &[Scope], level: ErrorDetail) -> Self {
         let scope = join(needed);
         match error {
-            // A client without credentials gets no error code, only the scopes that it needs (RFC
-            // 6750 §3.1).
-            TokenError::Missing => self.with_challenge(challenge(None, "", &scope)),
+            // A client without credentials, or with some of another scheme, gets no error code, only
+            // the scopes that it needs (RFC 6750 §3.1).
+            TokenError::Missing | TokenError::WrongScheme(_) => {
+                self.with_challenge(challenge(None, "", &scope))
+            }
             TokenError::Several => {
                 let challenge = challenge(Some(self.code), &self.detail, &scope);
                 self.with_challenge(challenge)
             }
             // Without keys there is no verdict: the caller's token may be valid.
             TokenError::KeysUnavailable { retry_after } => {
-                self.with_retry_after(rounded_up(retry_after))
+                self.with_retry_after(rounded_up(*retry_after))
             }
             _ if level == ErrorDetail::Full => {
                 let challenge = challenge(Some(INVALID_TOKEN), &self.detail, &scope);
@@ -307,8 +309,8 @@ fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
     match cause {
         Cause::Ambiguous { what, barred } => problem.ambiguous(*what, barred),
         Cause::Method { allow } => problem.method_not_allowed(allow),
-        Cause::Token { error, needed } => problem.token(*error, needed, level),
-        Cause::Denied(Denial::Anonymous) => problem.token(TokenError::Missing, &[], level),
+        Cause::Token { error, needed } => problem.token(error, needed, level),
+        Cause::Denied(Denial::Anonymous) => problem.token(&TokenError::Missing, &[], level),
         Cause::Denied(Denial::InsufficientScope { needed, missing }) => {
             problem.insufficient_scope(needed, missing, level)
         }
@@ -352,6 +354,8 @@ fn parameter<'a>(start: &'a str, value: &'a str) -> [&'a str; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixTime;
+    use crate::token::fixture::{FOUND, WANTED, has_texts, token_errors};
 
     fn scopes(text: &str) -> Vec<Scope> {
         text.split(' ')
@@ -377,7 +381,8 @@ mod tests {
             missing.challenge.as_deref(),
             Some(r#"Bearer realm="scopegate", scope="a b""#)
         );
-        let expired = refused(TokenError::Expired);
+        let at = UnixTime(0);
+        let expired = refused(TokenError::Expired { at, now: at });
         assert_eq!(expired.status, 401);
         assert_eq!(
             expired.challenge.as_deref(),
@@ -400,28 +405,69 @@ mod tests {
 
     #[test]
     fn until_the_signature_has_verified_all_errors_have_one_wording() {
-        let first = refused(TokenError::Malformed);
-        for error in [
-            TokenError::TooLong,
-            TokenError::Algorithm,
-            TokenError::UnknownIssuer,
-            TokenError::UnknownKey,
-            TokenError::Signature,
-        ] {
-            assert_eq!(refused(error), first, "{error:?}");
+        let first = refused(TokenError::Opaque);
+        let (mut before, mut after) = (0, 0);
+        for error in token_errors() {
+            match error {
+                TokenError::Missing | TokenError::WrongScheme(_) | TokenError::Several => {}
+                TokenError::KeysUnavailable { .. } => {}
+                TokenError::TooLong { .. }
+                | TokenError::Placeholder(_)
+                | TokenError::Opaque
+                | TokenError::Encrypted
+                | TokenError::Malformed(_)
+                | TokenError::Algorithm(_)
+                | TokenError::UnknownIssuer(_)
+                | TokenError::UnknownKey(_)
+                | TokenError::Signature(_) => {
+                    before += 1;
+                    assert_eq!(refused(error.clone()), first, "{error:?}");
+                }
+                _ => {
+                    after += 1;
+                    assert_ne!(refused(error.clone()), first, "{error:?}");
+                }
+            }
         }
-        assert_ne!(refused(TokenError::Audience), first);
+        assert!(before >= 9 && after >= 8, "{before} {after}");
+    }
+
+    #[test]
+    fn a_credential_of_another_scheme_is_answered_like_none() {
+        for error in token_errors() {
+            if matches!(error, TokenError::WrongScheme(_)) {
+                assert_eq!(refused(error), refused(TokenError::Missing));
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_never_hears_the_values_of_a_token() {
+        for error in token_errors() {
+            let refused = refused(error.clone());
+            let sent = body(&refused, &HeaderValue::from_static("id-1"));
+            let sent = String::from_utf8(sent).unwrap() + &refused.challenge.unwrap_or_default();
+            assert!(!sent.contains(FOUND) && !sent.contains(WANTED), "{sent}");
+            let said = error.to_string();
+            let has_values = said.contains(FOUND) || said.contains(WANTED);
+            assert_eq!(has_values, has_texts(&error), "{said}");
+        }
     }
 
     #[test]
     fn who_wants_to_tell_less_tells_the_code_alone() {
-        for error in [
-            TokenError::Expired,
-            TokenError::Audience,
-            TokenError::Malformed,
-        ] {
-            let cause = Cause::Token {
+        for error in token_errors() {
+            if matches!(
                 error,
+                TokenError::Missing
+                    | TokenError::WrongScheme(_)
+                    | TokenError::Several
+                    | TokenError::KeysUnavailable { .. }
+            ) {
+                continue;
+            }
+            let cause = Cause::Token {
+                error: error.clone(),
                 needed: scopes("a"),
             };
             let refused = problem(&cause, ErrorDetail::Minimal);

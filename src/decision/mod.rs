@@ -26,10 +26,11 @@ pub use refusal::{AmbiguityRefusal, Cause, Refusal};
 
 use rule::Rule;
 
+use crate::config::AccessLog;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
 use crate::token::{
-    BearerToken, CacheResult, Carrier, Rejection, RequestContext, TokenError, Verifier,
+    BearerToken, CacheResult, Carrier, Rejection, RequestContext, SeenToken, TokenError, Verifier,
     WorkerCache, authenticate,
 };
 
@@ -152,7 +153,7 @@ impl<'s> Routed<'s, '_> {
         let Rule { entry, route } = self.rule;
         let token = match self.credential() {
             Ok(token) => token,
-            Err(error) => return Err(self.unauthenticated(error.into())),
+            Err(error) => return Err(self.unauthenticated(error.into(), None)),
         };
         let carrier = token.and_then(|token| token.carrier());
         let server = &self.snapshot.config.server;
@@ -161,8 +162,9 @@ impl<'s> Routed<'s, '_> {
         }
         let caller = match self.identify(token, cache, context).await {
             Ok(caller) => caller,
-            Err(rejection) => return Err(self.unauthenticated(rejection)),
+            Err(rejection) => return Err(self.unauthenticated(rejection, token)),
         };
+        let principal = caller.identity.shared().cloned();
         match entry.requirement.authorize(caller.identity) {
             Ok(permit) => Ok(Decision {
                 entry,
@@ -176,6 +178,7 @@ impl<'s> Routed<'s, '_> {
                 cause: Cause::Denied(denial),
                 route: Some(route),
                 verifier: caller.verifier,
+                token: principal.map(SeenToken::Verified),
             }),
         }
     }
@@ -216,8 +219,16 @@ impl<'s> Routed<'s, '_> {
         })
     }
 
-    fn unauthenticated(&self, rejection: Rejection<'s>) -> Refusal<'s> {
+    fn unauthenticated(
+        &self,
+        rejection: Rejection<'s>,
+        token: Option<BearerToken<'_>>,
+    ) -> Refusal<'s> {
         let Rule { entry, route } = self.rule;
+        let token = match rejection.principal {
+            Some(principal) => Some(SeenToken::Verified(principal)),
+            None => self.unverified(token),
+        };
         Refusal {
             cause: Cause::Token {
                 error: rejection.error,
@@ -225,7 +236,19 @@ impl<'s> Routed<'s, '_> {
             },
             route: Some(route),
             verifier: rejection.verifier,
+            token,
         }
+    }
+
+    /// Describes a token that was not verified, if the log shows it: such tokens cost their senders
+    /// nothing, so that they must not cost more than they have to. One that is too long is not read.
+    fn unverified(&self, token: Option<BearerToken<'_>>) -> Option<SeenToken> {
+        let config = &self.snapshot.config;
+        if config.log.access == AccessLog::Off || config.log.claims.is_empty() {
+            return None;
+        }
+        let token = token.filter(|token| token.len() <= config.server.limits.token_bytes)?;
+        SeenToken::unverified(token)
     }
 }
 

@@ -11,11 +11,19 @@ labels! {
     pub enum Reason {
         /// There is no token in the places where the route looks for one.
         MissingToken = "missing_token",
+        /// There is no token, but a credential of another scheme.
+        WrongScheme = "wrong_scheme",
         /// The request has more than one token.
         SeveralTokens = "several_tokens",
         /// The token is longer than the limit.
         TokenTooLong = "token_too_long",
-        /// The token is not a signed JWT.
+        /// The client sends a placeholder in place of a token.
+        PlaceholderToken = "placeholder_token",
+        /// The token is no JWT.
+        OpaqueToken = "opaque_token",
+        /// The token is encrypted.
+        EncryptedToken = "encrypted_token",
+        /// The token is not a signed JWT of the right form.
         MalformedToken = "malformed_token",
         /// The issuer may not use the algorithm.
         AlgorithmNotAllowed = "algorithm_not_allowed",
@@ -185,8 +193,20 @@ impl Reason {
                 blame: Blame::Client,
                 closes: false,
                 help: "No token in the sources of the route: `token_from`, by default \
-                    `Authorization: Bearer …`. A bare token in `Authorization` needs \
-                    `\"authorization:raw\"`.",
+                    `Authorization: Bearer …`. An empty field, cookie or parameter is no token.",
+            },
+            Self::WrongScheme => &Row {
+                status: StatusCode::UNAUTHORIZED,
+                code: "missing_token",
+                client: "This needs an access token, and the request has none.",
+                operator: "the Authorization field has another credential than the route takes",
+                blame: Blame::Client,
+                closes: false,
+                help: "No token in the sources of the route, but `Authorization` has something \
+                    else, which the log names: a bare JWT without `Bearer` (which \
+                    `token_from = [\"authorization:raw\"]` accepts), another scheme such as \
+                    `Token`, `Basic` or `DPoP`, `Bearer:` with a colon, or a credential that the \
+                    route does not look at.",
             },
             Self::SeveralTokens => &Row {
                 status: StatusCode::BAD_REQUEST,
@@ -207,18 +227,51 @@ impl Reason {
                 operator: "the token is longer than the limit",
                 blame: Blame::Client,
                 closes: false,
-                help: "Longer than `server.limits.token_bytes`.",
+                help: "Longer than `server.limits.token_bytes`; the log has both lengths.",
+            },
+            Self::PlaceholderToken => &Row {
+                status: StatusCode::UNAUTHORIZED,
+                code: "invalid_token",
+                client: "The access token is not valid.",
+                operator: "the client has no token and sends a placeholder",
+                blame: Blame::Client,
+                closes: false,
+                help: "The client sends `Bearer` with nothing after it, a word such as \
+                    `undefined` or `null`, or a template such as `{{token}}`: it has no token, or \
+                    reads the wrong variable.",
+            },
+            Self::OpaqueToken => &Row {
+                status: StatusCode::UNAUTHORIZED,
+                code: "invalid_token",
+                client: "The access token is not valid.",
+                operator: "the token is opaque and not a JWT",
+                blame: Blame::Client,
+                closes: false,
+                help: "The token is no JWT, so that only its issuer can read it. Many issuers \
+                    issue JWTs when the client asks for an audience or a resource; see \
+                    [issuers.md](issuers.md).",
+            },
+            Self::EncryptedToken => &Row {
+                status: StatusCode::UNAUTHORIZED,
+                code: "invalid_token",
+                client: "The access token is not valid.",
+                operator: "the token is encrypted",
+                blame: Blame::Client,
+                closes: false,
+                help: "The token has five parts: it is encrypted (JWE) for somebody who has the \
+                    key. Let the issuer sign the access tokens of this API only.",
             },
             Self::MalformedToken => &Row {
                 status: StatusCode::UNAUTHORIZED,
                 code: "invalid_token",
                 client: "The access token is not valid.",
-                operator: "the token is not a JWT with an object of claims",
+                operator: "the token is not a signed JWT of the right form",
                 blame: Blame::Client,
                 closes: false,
-                help: "Not a signed JWT: cut off in copying, an opaque token, an encrypted one, \
-                    `crit`, a claim of the wrong type, a member twice, a number beyond the range \
-                    of a 64-bit float (`1e400`), or no `exp` or `iss`.",
+                help: "Not a signed JWT of the right form; the log has the part and the member: \
+                    cut off in copying, in the signature as well; in quotation marks; the scheme \
+                    twice; `crit`; no `exp` or `iss`, or one of the wrong type; a member twice; a \
+                    number beyond the range of a 64-bit float (`1e400`).",
             },
             Self::AlgorithmNotAllowed => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -237,8 +290,8 @@ impl Reason {
                 operator: "the token's iss is not one of the route's issuers",
                 blame: Blame::Client,
                 closes: false,
-                help: "`iss` is not exactly the `issuer` of one of the route's issuers. A trailing \
-                    slash counts.",
+                help: "`iss` is not exactly the `issuer` of one of the route's issuers. A final \
+                    slash counts; the log says if nothing else differs.",
             },
             Self::UnknownKey => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -257,7 +310,8 @@ impl Reason {
                 operator: "the token's signature is not that of the issuer's key",
                 blame: Blame::Client,
                 closes: false,
-                help: "The issuer has the key, and the signature was not made with it.",
+                help: "The issuer has the key, and the signature was not made with it: the header or the \
+                    claims were changed, or another environment has a key of the same name.",
             },
             Self::TokenExpired => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -304,8 +358,10 @@ impl Reason {
                 closes: false,
                 help: "`token_use` differs from the issuer's, `typ` is that of another kind of \
                     token or differs from the issuer's `typ`, or the claims are those of an ID \
-                    token (`nonce`, `at_hash`, or neither a scope nor a client): most often an ID \
-                    token was sent.",
+                    token (`nonce` without `scope` or `scp`, `at_hash`, or neither a scope nor a \
+                    client), of a refresh token or of a logout token. The log names the claim. \
+                    Most often an ID token was sent; for issuers whose access tokens are built \
+                    like ID tokens there is `typ = \"any\"`.",
             },
             Self::RequiredClaim => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -314,7 +370,8 @@ impl Reason {
                 operator: "a claim that the issuer's entry requires is absent or has another value",
                 blame: Blame::Client,
                 closes: false,
-                help: "A claim of the issuer's `required_claims` is absent or has another value.",
+                help: "A claim of the issuer's `required_claims` is absent or has another value; \
+                    the log has its name and both values.",
             },
             Self::WrongClientCertificate => &Row {
                 status: StatusCode::UNAUTHORIZED,

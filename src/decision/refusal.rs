@@ -7,7 +7,7 @@ use super::reason::Reason;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
 use crate::snapshot::Route;
-use crate::token::{TokenError, Verifier};
+use crate::token::{LoggedClaims, SeenToken, TokenError, Verifier};
 use crate::upstream::Fault;
 
 /// A request that the gateway answers itself.
@@ -19,6 +19,8 @@ pub struct Refusal<'s> {
     pub route: Option<&'s Route>,
     /// The verifier of the issuer that the token is of, or claims to be of.
     pub verifier: Option<&'s Verifier>,
+    /// The token, if the log may describe it.
+    pub token: Option<SeenToken>,
 }
 
 /// The cause of a refusal.
@@ -108,6 +110,7 @@ impl Refusal<'static> {
             cause,
             route: None,
             verifier: None,
+            token: None,
         }
     }
 }
@@ -118,6 +121,7 @@ impl<'s> Refusal<'s> {
             cause,
             route: Some(route),
             verifier: None,
+            token: None,
         }
     }
 
@@ -140,7 +144,7 @@ impl Cause {
             Self::Shadowed { .. } => Reason::ShadowedPath,
             Self::NotFound | Self::NoMetadata => Reason::NoRoute,
             Self::Method { .. } => Reason::MethodNotAllowed,
-            Self::Token { error, .. } => token_reason(*error),
+            Self::Token { error, .. } => token_reason(error),
             Self::CrossSite => Reason::CrossSiteRequest,
             Self::Denied(Denial::InsufficientScope { .. }) => Reason::InsufficientScope,
             Self::Denied(Denial::Anonymous) => Reason::MissingToken,
@@ -159,12 +163,19 @@ impl Cause {
         }
     }
 
-    /// Returns the explanation for the log, in one sentence: that of the reason, with the values
+    /// Returns the explanation for operators, in one sentence: that of the reason, with the values
     /// that only the cause has.
     #[must_use]
     pub fn explanation(&self) -> Cow<'static, str> {
+        self.detail(LoggedClaims::ALL)
+    }
+
+    /// Returns the explanation for the log, which shows only these claims of a token.
+    #[must_use]
+    pub fn detail(&self, shown: LoggedClaims) -> Cow<'static, str> {
         let sentence = self.reason().operator();
         match self {
+            Self::Token { error, .. } => error.sentence(shown).to_string().into(),
             Self::Ambiguous { what, barred } => match barred {
                 AmbiguityRefusal::NotAllowed | AmbiguityRefusal::NoRoute => {
                     format!("{sentence} {what}").into()
@@ -190,25 +201,29 @@ impl Cause {
     }
 }
 
-fn token_reason(error: TokenError) -> Reason {
+fn token_reason(error: &TokenError) -> Reason {
     match error {
         TokenError::Missing => Reason::MissingToken,
+        TokenError::WrongScheme(_) => Reason::WrongScheme,
         TokenError::Several => Reason::SeveralTokens,
-        TokenError::TooLong => Reason::TokenTooLong,
-        TokenError::Malformed => Reason::MalformedToken,
-        TokenError::Algorithm => Reason::AlgorithmNotAllowed,
-        TokenError::UnknownIssuer => Reason::UnknownIssuer,
-        TokenError::UnknownKey => Reason::UnknownKey,
-        TokenError::Signature => Reason::BadSignature,
+        TokenError::TooLong { .. } => Reason::TokenTooLong,
+        TokenError::Placeholder(_) => Reason::PlaceholderToken,
+        TokenError::Opaque => Reason::OpaqueToken,
+        TokenError::Encrypted => Reason::EncryptedToken,
+        TokenError::Malformed(_) => Reason::MalformedToken,
+        TokenError::Algorithm(_) => Reason::AlgorithmNotAllowed,
+        TokenError::UnknownIssuer(_) => Reason::UnknownIssuer,
+        TokenError::UnknownKey(_) => Reason::UnknownKey,
+        TokenError::Signature(_) => Reason::BadSignature,
         TokenError::KeysUnavailable { .. } => Reason::KeysUnavailable,
-        TokenError::Expired => Reason::TokenExpired,
-        TokenError::NotYetValid => Reason::TokenNotYetValid,
-        TokenError::Audience => Reason::WrongAudience,
-        TokenError::Client => Reason::WrongClient,
-        TokenError::NotAccessToken => Reason::NotAnAccessToken,
-        TokenError::RequiredClaim => Reason::RequiredClaim,
+        TokenError::Expired { .. } => Reason::TokenExpired,
+        TokenError::NotYetValid { .. } => Reason::TokenNotYetValid,
+        TokenError::Audience(_) => Reason::WrongAudience,
+        TokenError::Client(_) => Reason::WrongClient,
+        TokenError::NotAccessToken(_) => Reason::NotAnAccessToken,
+        TokenError::RequiredClaim(_) => Reason::RequiredClaim,
         TokenError::SenderConstrained => Reason::SenderConstrainedToken,
-        TokenError::ClientCertificate => Reason::WrongClientCertificate,
+        TokenError::ClientCertificate { .. } => Reason::WrongClientCertificate,
     }
 }
 
@@ -238,31 +253,31 @@ pub(super) fn join(scopes: &[Scope]) -> String {
 mod tests {
     use super::*;
     use crate::telemetry::Label as _;
+    use crate::token::fixture::token_errors;
 
     #[test]
     fn a_tokens_error_has_one_name_in_refusals_and_verifications() {
-        for error in [
-            TokenError::Missing,
-            TokenError::Several,
-            TokenError::TooLong,
-            TokenError::Malformed,
-            TokenError::Algorithm,
-            TokenError::UnknownIssuer,
-            TokenError::UnknownKey,
-            TokenError::Signature,
-            TokenError::KeysUnavailable {
-                retry_after: Duration::ZERO,
-            },
-            TokenError::Expired,
-            TokenError::NotYetValid,
-            TokenError::Audience,
-            TokenError::Client,
-            TokenError::NotAccessToken,
-            TokenError::RequiredClaim,
-            TokenError::SenderConstrained,
-            TokenError::ClientCertificate,
-        ] {
-            assert_eq!(token_reason(error).name(), error.verification().name());
+        for error in token_errors() {
+            assert_eq!(token_reason(&error).name(), error.verification().name());
         }
+    }
+
+    #[test]
+    fn a_tokens_error_has_one_line_of_bounded_length() {
+        for error in token_errors() {
+            for shown in [LoggedClaims::ALL, LoggedClaims::NONE] {
+                let needed = Vec::new();
+                let error = error.clone();
+                let detail = Cause::Token { error, needed }.detail(shown);
+                assert_eq!(detail.lines().count(), 1, "{detail}");
+                assert!(detail.len() < 512, "{detail}");
+            }
+        }
+    }
+
+    // Refusals are returned through every function of the walk.
+    #[test]
+    fn a_tokens_error_is_small() {
+        assert!(size_of::<TokenError>() <= 24);
     }
 }

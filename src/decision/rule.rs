@@ -28,6 +28,7 @@ pub(super) fn find<'s>(
             cause,
             route: matched,
             verifier: None,
+            token: None,
         });
     }
     match (found, matched) {
@@ -38,6 +39,7 @@ pub(super) fn find<'s>(
             },
             route: snapshot.routes.get(nearest.route),
             verifier: None,
+            token: None,
         }),
         (Err(Miss::Shadowed { by, .. }), Some(route)) => {
             Err(Refusal::at(route, shadowed(snapshot, target, by)))

@@ -155,11 +155,23 @@ fn each_request_has_its_verdict() {
         (get("/closed"), "missing_token"),
         (
             get("/closed").header("authorization", "Bearer a"),
+            "opaque_token",
+        ),
+        (
+            get("/closed").header("authorization", "Bearer undefined"),
+            "placeholder_token",
+        ),
+        (
+            get("/closed").header("authorization", "Basic a"),
+            "wrong_scheme",
+        ),
+        (
+            get("/closed").header("authorization", "Bearer eyJhbGciOiJub25lIn0.a"),
             "malformed_token",
         ),
         (
             post("/cookie").header("cookie", "session=a"),
-            "malformed_token",
+            "opaque_token",
         ),
         (
             post("/cookie")

@@ -12,7 +12,7 @@ use crate::net::{Address, DialTimeouts, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
 use crate::tls::TlsSettings;
-use crate::token::{Audience, Rules, Source, TypPolicy};
+use crate::token::{Audience, LoggedClaims, Rules, Source, TypPolicy};
 use crate::upstream::{
     EndpointSettings, HeadLimits, HostHeader, OutlierDetection, Protocol, Retry, Settings, Strategy,
 };
@@ -120,6 +120,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
         log: Log {
             level: tracing::Level::INFO,
             access: AccessLog::Off,
+            claims: LoggedClaims::NONE,
         },
         dev: Dev::default(),
         files: vec![],

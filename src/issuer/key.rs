@@ -18,6 +18,7 @@ pub struct Key {
     /// One parsed key for each algorithm.
     uses: Box<[VerificationKey]>,
     thumbprint: Thumbprint,
+    signature_bytes: usize,
     live: AtomicBool,
 }
 
@@ -55,6 +56,7 @@ impl Key {
             kid,
             uses: uses.into(),
             thumbprint: Thumbprint::of(numbers),
+            signature_bytes: numbers.signature_bytes(),
             live: AtomicBool::new(true),
         })
     }
@@ -80,6 +82,12 @@ impl Key {
             Some(key) => key.verifies(message, signature),
             None => false,
         }
+    }
+
+    /// Returns the length of every signature of the key.
+    #[must_use]
+    pub fn signature_bytes(&self) -> usize {
+        self.signature_bytes
     }
 
     fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
@@ -119,6 +127,16 @@ impl Key {
 }
 
 impl Numbers<'_> {
+    /// Returns the length of a signature: that of the modulus (RFC 8017 §8.1.1), or twice that of a
+    /// number of the curve (RFC 7518 §3.4, RFC 8032 §5.1.6).
+    fn signature_bytes(&self) -> usize {
+        match *self {
+            Numbers::Rsa { n, .. } => n.len(),
+            Numbers::Ec { point, .. } => point.len().saturating_sub(1),
+            Numbers::Ed25519 { x } => x.len() * 2,
+        }
+    }
+
     /// Converts to the type of the JWT library.
     fn material(&self) -> DecodingKey {
         match *self {
@@ -216,6 +234,8 @@ mod tests {
         for &algorithm in algorithms {
             let signature = signer.sign(algorithm, MESSAGE);
             assert!(key.verify(algorithm, MESSAGE, &signature), "{algorithm}");
+            let bytes = URL_SAFE_NO_PAD.decode(&signature).unwrap();
+            assert_eq!(bytes.len(), key.signature_bytes(), "{algorithm}");
             assert!(
                 !key.verify(algorithm, b"header.other", &signature),
                 "{algorithm}"

@@ -123,6 +123,12 @@ impl Issuer {
         &self.entry
     }
 
+    /// Returns the keys that are present.
+    #[must_use]
+    pub fn keys(&self) -> Arc<KeySet> {
+        self.keys.load_full()
+    }
+
     /// Returns the key for a token with this header, if it is present. Neither waits nor asks for a
     /// fetch.
     #[must_use]

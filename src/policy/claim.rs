@@ -99,19 +99,30 @@ impl Decimal {
 pub struct Claims(Box<[(Box<str>, Claim)]>);
 
 impl Claims {
-    /// Creates an object from its members; `None` if a name occurs twice. Sorting once pays off: a
-    /// token has about twelve members, and half of them are looked up.
-    #[must_use]
-    pub fn of(mut members: Vec<(Box<str>, Claim)>) -> Option<Self> {
+    /// Creates an object from its members. Sorting once pays off: a token has about twelve members,
+    /// and half of them are looked up.
+    ///
+    /// # Errors
+    /// The name that occurs twice.
+    pub fn of(mut members: Vec<(Box<str>, Claim)>) -> Result<Self, Box<str>> {
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         for pair in members.windows(2) {
             if let [(a, _), (b, _)] = pair
                 && a == b
             {
-                return None;
+                return Err(a.clone());
             }
         }
-        Some(Self(members.into()))
+        Ok(Self(members.into()))
+    }
+
+    /// Creates an object from members of which some may have the same name; one of those is kept.
+    /// It is for showing a token that is refused.
+    #[must_use]
+    pub fn without_repetitions(mut members: Vec<(Box<str>, Claim)>) -> Self {
+        members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        members.dedup_by(|(a, _), (b, _)| a == b);
+        Self(members.into())
     }
 
     /// Returns the member with this name.
@@ -123,17 +134,22 @@ impl Claims {
     }
 
     /// Returns a member by its whole name (`https://example.com/roles`) or else by a dotted path
-    /// into objects (`realm_access.roles`).
+    /// into objects (`realm_access.roles`). Names may have dots themselves
+    /// (`kubernetes.io.namespace`): the longest name that leads to a value counts.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Claim> {
         if let Some(value) = self.get(path) {
             return Some(value);
         }
-        let (first, rest) = path.split_once('.')?;
-        match self.get(first)? {
-            Claim::Map(inner) => inner.find(rest),
-            _ => None,
+        for (dot, _) in path.rmatch_indices('.') {
+            let (name, rest) = path.split_at(dot);
+            if let Some(Claim::Map(inner)) = self.get(name)
+                && let Some(value) = inner.find(rest.strip_prefix('.')?)
+            {
+                return Some(value);
+            }
         }
+        None
     }
 
     /// Returns the members, sorted by name.
@@ -157,7 +173,42 @@ mod tests {
         let whole = ("realm.roles".into(), text("whole"));
         let claims = Claims::of(vec![whole.clone(), realm]).unwrap();
         assert_eq!(claims.find("realm.roles"), Some(&text("whole")));
-        assert_eq!(Claims::of(vec![whole.clone(), whole]), None);
+        let name = "realm.roles".into();
+        assert_eq!(Claims::of(vec![whole.clone(), whole]), Err(name));
+    }
+
+    #[test]
+    fn a_path_passes_through_names_with_dots() {
+        let text = |t: &str| Claim::Text(t.into());
+        let map = |name: &str, value| {
+            let members = vec![(name.into(), value)];
+            Claim::Map(Claims::of(members).unwrap())
+        };
+        let claims = Claims::of(vec![
+            ("a.b".into(), map("c.d", text("a.b, c.d"))),
+            ("a".into(), map("b", map("c", text("a, b, c")))),
+            ("a.b.c".into(), text("no object")),
+            ("x.y".into(), map("z", map("v.w", text("x.y, z, v.w")))),
+        ]);
+        let claims = claims.unwrap();
+        for (path, value) in [
+            ("a.b.c.d", "a.b, c.d"),
+            ("a.b.c", "no object"),
+            ("x.y.z.v.w", "x.y, z, v.w"),
+        ] {
+            assert_eq!(claims.find(path), Some(&text(value)), "{path}");
+        }
+        // Of two ways to a value, that of the longest name counts, and a dead end is left again.
+        let short = ("a".into(), map("b.c", text("short")));
+        let long = ("a.b".into(), map("c", text("long")));
+        let both = Claims::of(vec![short.clone(), long]).unwrap();
+        assert_eq!(both.find("a.b.c"), Some(&text("long")));
+        let dead_end = ("a.b".into(), map("d", text("end")));
+        let both = Claims::of(vec![short, dead_end]).unwrap();
+        assert_eq!(both.find("a.b.c"), Some(&text("short")));
+        for path in ["a..b", ".a", "a.", ".", "", "x.y.z.v", "x.z"] {
+            assert_eq!(claims.find(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -14,24 +14,24 @@ pub struct Principal {
     pub scopes: ScopeSet,
     /// Every claim of the token.
     pub claims: Claims,
+    /// The id of the key in the header of the token.
+    pub key_id: Option<Box<str>>,
 }
 
+/// A principal with a reference count of the worker's own, in the `Rc`: workers that serve requests
+/// with the same token do not contend for one count.
+pub type SharedPrincipal = Rc<Arc<Principal>>;
+
 /// The caller of one request, after authentication. Only `token::Verifier`, for a verified token,
-/// and the walk, for a public route, create one; a test checks that there are no other callers. The
-/// `Rc` belongs to one worker, so that workers that serve requests with the same token do not
-/// contend for one reference count.
+/// and the walk, for a public route, create one; a test checks that there are no other callers.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::redundant_allocation,
-    reason = "the Rc is the worker's own count, see above"
-)]
-pub struct Identity(Option<Rc<Arc<Principal>>>);
+pub struct Identity(Option<SharedPrincipal>);
 
 impl Identity {
     /// Creates the identity of a principal whose token was verified for this request, with this
     /// request's snapshot.
     #[must_use]
-    pub fn verified(principal: Rc<Arc<Principal>>) -> Self {
+    pub fn verified(principal: SharedPrincipal) -> Self {
         Self(Some(principal))
     }
 
@@ -46,5 +46,11 @@ impl Identity {
     pub fn principal(&self) -> Option<&Principal> {
         let principal = self.0.as_deref()?;
         Some(principal)
+    }
+
+    /// Returns the principal with its reference count, unless the caller is anonymous.
+    #[must_use]
+    pub fn shared(&self) -> Option<&SharedPrincipal> {
+        self.0.as_ref()
     }
 }

@@ -16,7 +16,7 @@ mod scope;
 
 pub use claim::{Claim, Claims};
 pub use denial::Denial;
-pub use identity::{Identity, Principal};
+pub use identity::{Identity, Principal, SharedPrincipal};
 pub use permit::Permit;
 pub use requirement::{Requirement, Rule, Term};
 pub use scope::{Scope, ScopeError, ScopeSet};

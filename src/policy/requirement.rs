@@ -193,6 +193,7 @@ mod tests {
             issuer: "idp".into(),
             scopes: ScopeSet::of([granted]),
             claims: Claims::default(),
+            key_id: None,
         };
         let evaluated = requirement.evaluate(&principal);
         let authorized = requirement.authorize(Identity::verified(Rc::new(Arc::new(principal))));

@@ -11,14 +11,15 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body_timer::BodyError;
 use super::headers;
+use super::token_fields::token_fields;
 use super::worker::{View, Worker};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::snapshot::{Route, RouteIndex};
-use crate::telemetry::{AccessLine, Ending, Label as _, RouteMetrics, Verification};
-use crate::token::{Verifier, VerifierId};
+use crate::telemetry::{AccessLine, Ending, Label as _, RouteMetrics, TokenFields, Verification};
+use crate::token::{SeenToken, Verifier, VerifierId};
 use crate::transform::{HeaderRules, origin_of};
 
 /// One request and its response. It is boxed, since it moves through several owners. It is recorded
@@ -50,6 +51,8 @@ struct Outcome {
     status: Option<u16>,
     /// The verifier of the token.
     verifier: Option<VerifierId>,
+    /// The token, if the access log may have a line about it.
+    token: Option<SeenToken>,
     /// The reason and the explanation of a refusal, or of a response that was cut off.
     failure: Option<(&'static str, Cow<'static, str>)>,
     /// The way in which the response ended early, if it did.
@@ -193,6 +196,10 @@ impl Exchange {
     pub(super) fn decided(&mut self, decision: &Decision<'_>) {
         self.outcome.route = Some(decision.route.index);
         self.count_verification(decision.verifier, Verification::Valid);
+        if self.view.snapshot.config.log.access != AccessLog::Off {
+            let principal = decision.permit.shared_principal();
+            self.outcome.token = principal.cloned().map(SeenToken::Verified);
+        }
         if let Some(result) = decision.cache {
             self.worker.metrics().cache.increment(result);
         }
@@ -274,6 +281,10 @@ impl Exchange {
     fn note_refusal(&mut self, refusal: &Refusal<'_>) {
         self.outcome.status = Some(refusal.reason().status().as_u16());
         self.outcome.route = refusal.route.map(|route| route.index);
+        // A request that was authorized and failed later has a token already.
+        if refusal.token.is_some() {
+            self.outcome.token.clone_from(&refusal.token);
+        }
         match &refusal.cause {
             Cause::Token { error, .. } => {
                 self.count_verification(refusal.verifier, error.verification());
@@ -291,8 +302,10 @@ impl Exchange {
     /// Counts a refusal, and keeps its reason for the access log.
     fn count_refusal(&mut self, cause: &Cause) {
         self.route_metrics().refused(cause.reason());
-        if self.view.snapshot.config.log.access != AccessLog::Off {
-            self.outcome.failure = Some((cause.reason().name(), cause.explanation()));
+        let log = &self.view.snapshot.config.log;
+        if log.access != AccessLog::Off {
+            let detail = cause.detail(log.claims);
+            self.outcome.failure = Some((cause.reason().name(), detail));
         }
     }
 
@@ -312,6 +325,12 @@ impl Exchange {
             AccessLog::Refusals => self.outcome.failure.is_some(),
             AccessLog::All => true,
         }
+    }
+
+    /// Returns what the line shows of the token.
+    fn token_fields(&self) -> Option<TokenFields<'_>> {
+        let token = self.outcome.token.as_ref()?;
+        token_fields(token, self.view.snapshot.config.log.claims)
     }
 
     fn log(&self, status: u16, took: Duration) {
@@ -337,6 +356,7 @@ impl Exchange {
             reason,
             detail,
             issuer: self.issuer(),
+            token: self.token_fields(),
             took,
         });
     }

@@ -11,6 +11,7 @@ mod headers;
 mod heads;
 mod reply_body;
 mod request_body;
+mod token_fields;
 mod upgrade;
 mod worker;
 

@@ -93,11 +93,19 @@ labels! {
         Valid = "valid",
         /// There is no token.
         Missing = "missing_token",
+        /// There is no token, but a credential of another scheme.
+        WrongScheme = "wrong_scheme",
         /// There is more than one token.
         Several = "several_tokens",
         /// The token is longer than the limit.
         TooLong = "token_too_long",
-        /// The token is not a signed JWT.
+        /// The client sends a placeholder in place of a token.
+        Placeholder = "placeholder_token",
+        /// The token is no JWT.
+        Opaque = "opaque_token",
+        /// The token is encrypted.
+        Encrypted = "encrypted_token",
+        /// The token is not a signed JWT of the right form.
         Malformed = "malformed_token",
         /// The issuer may not use the algorithm.
         Algorithm = "algorithm_not_allowed",

@@ -21,7 +21,7 @@ mod quoted;
 mod sharded;
 mod throttle;
 
-pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
+pub use access_log::{AccessLine, AccessLog, LogWriter, TokenFields, WorkerLog, push_json};
 pub use counters::{Counter, Counters, Gauge};
 pub use event_log::EventLog;
 pub use gateway_metrics::GatewayMetrics;

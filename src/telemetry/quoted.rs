@@ -38,7 +38,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Returns whether a part of the text looks like the header of a JWT, which a rest follows.
-fn may_hold_token(text: &str) -> bool {
+pub(super) fn may_hold_token(text: &str) -> bool {
     text.match_indices(TOKEN_START).any(|(start, found)| {
         let rest = text.get(start + found.len()..).unwrap_or_default();
         rest.bytes().take_while(|b| is_base64url(*b)).count() >= MIN_TOKEN_CHARS

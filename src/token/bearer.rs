@@ -5,6 +5,9 @@ use std::fmt;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
+use super::malformation::Malformation;
+use super::other_credential::OtherCredential;
+use super::placeholder::Placeholder;
 use super::source::{is_any_field, tokens_in_cookies, tokens_in_query};
 use super::{Source, TokenError};
 
@@ -35,8 +38,9 @@ impl<'r> BearerToken<'r> {
     /// similar names.
     ///
     /// # Errors
-    /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for text that
-    /// cannot be a token.
+    /// [`TokenError::Missing`] or [`TokenError::WrongScheme`] if there is none,
+    /// [`TokenError::Several`], [`TokenError::Placeholder`] for a scheme with nothing after it, or
+    /// [`TokenError::Malformed`] for text that cannot be a token.
     pub fn find(
         sources: &[Source],
         headers: &'r HeaderMap,
@@ -56,7 +60,7 @@ impl<'r> BearerToken<'r> {
                 found.keep(token, Carrier::Query)?;
             }
         }
-        found.0.ok_or(TokenError::Missing)
+        found.0.ok_or_else(|| missing(sources, headers))
     }
 
     /// Refuses two `Authorization` fields, wherever a token is looked for: two parsers could each
@@ -79,6 +83,16 @@ impl<'r> BearerToken<'r> {
         }
     }
 
+    /// Returns its length in bytes.
+    #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a request's token is never empty"
+    )]
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Returns the part of the request that carried it; `None` if it did not come in a request.
     #[must_use]
     pub fn carrier(&self) -> Option<Carrier> {
@@ -93,7 +107,7 @@ impl<'r> BearerToken<'r> {
     /// # Errors
     /// [`TokenError::Malformed`]
     pub(super) fn as_str(&self) -> Result<&'r str, TokenError> {
-        std::str::from_utf8(self.text).map_err(|_| TokenError::Malformed)
+        std::str::from_utf8(self.text).map_err(|_| Malformation::NotAscii.into())
     }
 }
 
@@ -134,8 +148,12 @@ struct Found<'r>(Option<BearerToken<'r>>);
 
 impl<'r> Found<'r> {
     /// Keeps the token; fails if it is the second one. Of two tokens, the gateway could check one
-    /// and the upstream use the other.
+    /// and the upstream use the other. An empty field, cookie or parameter is no token: a browser
+    /// sends an empty cookie after a logout, beside the token of the page.
     fn keep(&mut self, text: &'r [u8], carrier: Carrier) -> Result<(), TokenError> {
+        if is_empty(text) {
+            return Ok(());
+        }
         if self.0.is_some() {
             return Err(TokenError::Several);
         }
@@ -189,10 +207,25 @@ impl<'r> Found<'r> {
     }
 }
 
+/// Returns whether a value is empty, or empty between quotation marks.
+fn is_empty(text: &[u8]) -> bool {
+    matches!(text, b"" | b"\"\"")
+}
+
+/// Returns the error of a request in which no token was found.
+fn missing(sources: &[Source], headers: &HeaderMap) -> TokenError {
+    let field = headers.get(AUTHORIZATION);
+    let other = field.and_then(|field| OtherCredential::of(field.as_bytes(), sources));
+    match other {
+        Some(other) => TokenError::WrongScheme(Box::new(other)),
+        None => TokenError::Missing,
+    }
+}
+
 /// Returns the token in a field of its own: the whole value, or the text after `Bearer`.
 fn in_field(value: &HeaderValue) -> Result<&[u8], TokenError> {
     let Ok(text) = value.to_str() else {
-        return Err(TokenError::Malformed);
+        return Err(Malformation::NotAscii.into());
     };
     let text = text.as_bytes();
     Ok(after_bearer(text).unwrap_or(text))
@@ -214,12 +247,12 @@ fn in_authorization<'r>(
     let value = field.as_bytes();
     // Field values hold no control characters, so an ASCII value is text.
     if !value.is_ascii() {
-        return Err(TokenError::Malformed);
+        return Err(Malformation::NotAscii.into());
     }
     if let Some(token) = after_bearer(value) {
         return match token {
             _ if !kinds.bearer => Ok(None),
-            b"" => Err(TokenError::Malformed),
+            b"" => Err(TokenError::Placeholder(Placeholder::Nothing)),
             token => Ok(Some(token)),
         };
     }
@@ -267,25 +300,99 @@ mod tests {
                 "{value}"
             );
         }
-        for value in ["t", "Basic t", "", "Token t"] {
-            assert_eq!(
-                find(BEARER, &[("authorization", value)], ""),
-                Err(TokenError::Missing),
-                "{value}"
-            );
-        }
+        let placeholder = TokenError::Placeholder(Placeholder::Nothing);
         assert_eq!(
             find(BEARER, &[("authorization", "Bearer")], ""),
-            Err(TokenError::Malformed)
+            Err(placeholder)
         );
+        let elsewhere = [("cookie", "t=t"), ("x-token", "t")];
         assert_eq!(
-            find(
-                BEARER,
-                &[("cookie", "t=t"), ("x-token", "t")],
-                "access_token=t"
-            ),
+            find(BEARER, &elsewhere, "access_token=t"),
             Err(TokenError::Missing)
         );
+    }
+
+    #[test]
+    fn another_credential_in_the_place_of_a_token_is_named() {
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln";
+        for (sources, value, says) in [
+            (
+                BEARER,
+                jwt,
+                "a JWT without the scheme Bearer: token_from = [\"authorization:raw\"]",
+            ),
+            (BEARER, "t", "one word and no scheme Bearer"),
+            (BEARER, "Token t", "the scheme Token,"),
+            (BEARER, "Basic dTpw", "the scheme Basic,"),
+            (BEARER, "DPoP eyJ.e30.x", "the scheme DPoP,"),
+            (BEARER, "Bearer: t", "\"Bearer:\", whose colon"),
+            (BEARER, "bearer:t", "\"Bearer:\", whose colon"),
+            (
+                BEARER,
+                "c2VjcmV0IHNlY3JldCBzZWNyZXQ t",
+                "a scheme with which",
+            ),
+            (BEARER, "Digest2 t", "a scheme with which"),
+            (BEARER, "Bearer\tt", "without a space after it"),
+            (BEARER, "BearereyJ.e30.x", "without a space after it"),
+            (
+                &["authorization:raw"],
+                "Bearer t",
+                "the scheme Bearer, and this route takes",
+            ),
+            (
+                &["authorization:raw"],
+                "Bearer",
+                "the scheme Bearer, and this route takes",
+            ),
+            (BOTH, "Token t", "the scheme Token,"),
+            (&["cookie:c"], "Bearer t", "takes its token elsewhere"),
+        ] {
+            let error = find(sources, &[("authorization", value)], "").unwrap_err();
+            assert!(
+                matches!(error, TokenError::WrongScheme(_)),
+                "{value}: {error}"
+            );
+            let said = error.to_string();
+            assert!(said.contains(says), "{value}: {said}");
+            assert!(!said.contains("eyJ") && !said.contains("dTpw"), "{said}");
+        }
+        assert_eq!(
+            find(BEARER, &[("authorization", "")], ""),
+            Err(TokenError::Missing)
+        );
+    }
+
+    #[test]
+    fn an_empty_place_holds_no_token() {
+        let all = [
+            "authorization:bearer",
+            "header:x-token",
+            "cookie:c",
+            "query:q",
+        ];
+        for (headers, query) in [
+            (&[("cookie", "c=")][..], ""),
+            (&[("cookie", "a=b; c=\"\"; d=e")], ""),
+            (&[("x-token", "")], ""),
+            (&[("x-token", "Bearer ")], ""),
+            (&[], "q="),
+            (&[], "q"),
+        ] {
+            assert_eq!(
+                find(&all, headers, query),
+                Err(TokenError::Missing),
+                "{headers:?} {query}"
+            );
+            let mut with_token = headers.to_vec();
+            with_token.push(("authorization", "Bearer t"));
+            assert_eq!(
+                find(&all, &with_token, query),
+                Ok("t".into()),
+                "{headers:?} {query}"
+            );
+        }
+        assert_eq!(find(&all, &[("cookie", "c=; c=t")], ""), Ok("t".into()));
     }
 
     #[test]
@@ -295,17 +402,8 @@ mod tests {
             find(BOTH, &[("authorization", "Bearer t")], ""),
             Ok("t".into())
         );
-        assert_eq!(
-            find(&["authorization:raw"], &[("authorization", "Bearer t")], ""),
-            Err(TokenError::Missing)
-        );
-        for value in ["a b", "Basic x", ""] {
-            assert_eq!(
-                find(BOTH, &[("authorization", value)], ""),
-                Err(TokenError::Missing),
-                "{value}"
-            );
-        }
+        let empty = find(BOTH, &[("authorization", "")], "");
+        assert_eq!(empty, Err(TokenError::Missing));
     }
 
     #[test]

@@ -16,11 +16,12 @@ use quick_cache::Weighter;
 use tokio::time::sleep;
 
 use super::claims::Registered;
+use super::kind::KindFault;
 use super::secret::Secret;
 use super::verifier_id::VerifierId;
 use crate::clock::{self, UnixTime};
 use crate::issuer::{Algorithm, Key};
-use crate::policy::Principal;
+use crate::policy::{Principal, SharedPrincipal};
 use crate::telemetry::CacheResult;
 
 /// The length of the longest token that is cached. Longer tokens are verified each time, since a
@@ -46,8 +47,8 @@ pub(super) struct VerifiedToken {
     /// no other key for the algorithm.
     pub(super) without_kid: Option<Algorithm>,
     pub(super) registered: Registered,
-    /// Set if the verifier accepts this kind of token.
-    pub(super) is_right_kind: bool,
+    /// The reason for which the verifier does not accept this kind of token, if it does not.
+    pub(super) kind_fault: Option<Box<KindFault>>,
     pub(super) principal: Arc<Principal>,
 }
 
@@ -151,7 +152,7 @@ impl SharedCache {
 )]
 pub(super) struct HotToken {
     pub(super) token: Rc<Arc<VerifiedToken>>,
-    pub(super) principal: Rc<Arc<Principal>>,
+    pub(super) principal: SharedPrincipal,
 }
 
 impl HotToken {
@@ -240,6 +241,7 @@ mod tests {
             issuer: "idp".into(),
             scopes: ScopeSet::default(),
             claims,
+            key_id: None,
         };
         HotToken::new(Arc::new(VerifiedToken {
             text: text.into(),
@@ -247,7 +249,7 @@ mod tests {
             key: Arc::clone(&set.keys[0]),
             without_kid: None,
             registered,
-            is_right_kind: true,
+            kind_fault: None,
             principal: Arc::new(principal),
         }))
     }

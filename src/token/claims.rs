@@ -1,11 +1,14 @@
 //! A strict parser from JSON to claims: an object without duplicate members, bounded in depth, with
 //! numbers as they are written, and the registered claims by type.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::confirmation::Confirmation;
+use super::excerpt::{Excerpt, kind};
+use super::malformation::{JsonFault, Malformation, Part};
 use super::numerals::Numerals;
 use crate::policy::{Claim, Claims};
 
@@ -18,30 +21,50 @@ const MAX_DEPTH: usize = 16;
 const USUAL_MEMBERS: usize = 16;
 
 /// Parses a JSON object. Two members with one name are refused at any depth, since two parsers
-/// could take different ones (requirements.md#d10, #d27). Returns `None` for everything else,
-/// including trailing bytes and a byte order mark.
-pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
+/// could take different ones (requirements.md#d10, #d27).
+///
+/// # Errors
+/// The fault of everything else, including trailing bytes and a byte order mark.
+pub(super) fn parse_object(json: &[u8]) -> Result<Claims, JsonFault> {
+    parse(json, Repetitions::Refused)
+}
+
+/// Parses a JSON object to show it. Of members with one name, one is kept.
+pub(super) fn parse_to_show(json: &[u8]) -> Option<Claims> {
+    parse(json, Repetitions::Dropped).ok()
+}
+
+fn parse(json: &[u8], repetitions: Repetitions) -> Result<Claims, JsonFault> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let numerals = Numerals::of(json);
+    let text = ParsedText {
+        numerals: Numerals::of(json),
+        repetitions,
+        fault: RefCell::default(),
+    };
     let strict = Strict {
         depth: MAX_DEPTH,
-        numerals: Some(&numerals),
+        text: &text,
     };
-    let claim = strict.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    match claim {
-        Claim::Map(claims) => Some(claims),
-        _ => None,
+    let parsed = strict.deserialize(&mut deserializer);
+    match parsed.and_then(|claim| deserializer.end().map(|()| claim)) {
+        Ok(Claim::Map(claims)) => Ok(claims),
+        Ok(_) => Err(JsonFault::NotAnObject),
+        // The message of a syntax error is the parser's own: it quotes nothing.
+        Err(error) => Err(match text.fault.take() {
+            Some(fault) => fault,
+            None => JsonFault::Syntax(error.to_string().into()),
+        }),
     }
 }
 
 /// The claims that name the client, of which the first one present counts: those of RFC 9068,
 /// OpenID Connect, Entra and Okta.
-const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "appid", "cid"];
+pub(super) const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "appid", "cid"];
 
-/// The registered claims that decisions depend on, each with its one right type. An absent claim is
-/// `None`; a claim of another type makes the token malformed, and never counts as absent
-/// (CVE-2026-25537).
+/// The registered claims that decisions depend on. An absent claim is `None`. A claim of another
+/// type makes the token malformed where something asks for it, and never counts as absent there
+/// (CVE-2026-25537): [`super::Rules::check_types`] checks those that only some issuers' entries ask
+/// for, and here they count as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Registered {
     pub(super) expires: u64,
@@ -53,56 +76,85 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    /// Reads the registered claims; `None` if a claim has the wrong type, or `exp` is missing.
-    pub(super) fn of(claims: &Claims) -> Option<Self> {
-        optional(claims, "iat", numeric_date).ok()?;
-        optional(claims, "sub", Claim::as_text).ok()?;
-        let audience = optional(claims, "aud", Claim::as_texts).ok()?;
-        let token_use = optional(claims, "token_use", Claim::as_text).ok()?;
-        Some(Self {
-            expires: numeric_date(claims.get("exp")?)?,
-            not_before: optional(claims, "nbf", numeric_date).ok()?,
+    /// Reads the registered claims.
+    ///
+    /// # Errors
+    /// The fault, if `exp` is missing, or a claim that every token is asked for has the wrong type.
+    pub(super) fn of(claims: &Claims) -> Result<Self, Malformation> {
+        optional(claims, "iat", numeric_date, NUMBER)?;
+        optional(claims, "sub", Claim::as_text, STRING)?;
+        let audience = claims.get("aud").and_then(Claim::as_texts);
+        let token_use = claims.get("token_use").and_then(Claim::as_text);
+        Ok(Self {
+            expires: required(claims, "exp", numeric_date, NUMBER)?,
+            not_before: optional(claims, "nbf", numeric_date, NUMBER)?,
             audience: audience
                 .unwrap_or_default()
                 .into_iter()
                 .map(Box::from)
                 .collect(),
-            client: client(claims)?.map(Box::from),
+            client: client(claims).map(Box::from),
             token_use: token_use.map(Box::from),
             confirmation: Confirmation::of(claims.get("cnf")),
         })
     }
 }
 
-/// Returns the client's name, if the claims have one; the outer `None` if one of its claims has the
-/// wrong type.
-fn client(claims: &Claims) -> Option<Option<&str>> {
-    let mut client = None;
-    for name in CLIENT_CLAIMS {
-        // Each of them has to be a string, even if another one takes precedence.
-        let named = optional(claims, name, Claim::as_text).ok()?;
-        client = client.or(named);
-    }
-    Some(client)
+/// The types of registered claims in words.
+pub(super) const STRING: &str = "a string";
+const NUMBER: &str = "a number";
+pub(super) const STRINGS: &str = "a string or a list of strings";
+
+/// Returns the name of the client: the first of its claims that is a string.
+#[must_use]
+pub fn client(claims: &Claims) -> Option<&str> {
+    let mut texts = CLIENT_CLAIMS.iter().map(|name| claims.get(name)?.as_text());
+    texts.find_map(|text| text)
 }
 
-/// The error of a claim with the wrong type.
-struct WrongType;
-
-fn optional<'c, T>(
+/// Reads a claim.
+///
+/// # Errors
+/// The fault of a claim with the wrong type; `wanted` is the right one in words.
+pub(super) fn optional<'c, T>(
     claims: &'c Claims,
-    name: &str,
+    name: &'static str,
     read: impl Fn(&'c Claim) -> Option<T>,
-) -> Result<Option<T>, WrongType> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(claim) => read(claim).map(Some).ok_or(WrongType),
+    wanted: &'static str,
+) -> Result<Option<T>, Malformation> {
+    let Some(claim) = claims.get(name) else {
+        return Ok(None);
+    };
+    match read(claim) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Malformation::Type {
+            part: Part::Claims,
+            name,
+            found: kind(claim),
+            wanted,
+        }),
+    }
+}
+
+/// Reads a claim that every token needs.
+pub(super) fn required<'c, T>(
+    claims: &'c Claims,
+    name: &'static str,
+    read: impl Fn(&'c Claim) -> Option<T>,
+    wanted: &'static str,
+) -> Result<T, Malformation> {
+    match optional(claims, name, read, wanted)? {
+        Some(value) => Ok(value),
+        None => Err(Malformation::Missing {
+            part: Part::Claims,
+            name,
+        }),
     }
 }
 
 /// Reads a date in seconds since 1970, rounded up: for a clock that counts whole seconds, "before
 /// 100.5" is "before 101", and "not before 100.5" is "not before 101" (requirements.md#d25).
-fn numeric_date(claim: &Claim) -> Option<u64> {
+pub(super) fn numeric_date(claim: &Claim) -> Option<u64> {
     let Claim::Number(text) = claim else {
         return None;
     };
@@ -118,22 +170,35 @@ fn numeric_date(claim: &Claim) -> Option<u64> {
     number.is_finite().then(|| number.ceil() as u64)
 }
 
-/// The strict parser of one JSON value.
-pub(super) struct Strict<'n> {
-    /// The number of levels that may still be nested.
-    depth: usize,
-    /// The numbers of the text as they are written; `None` if the parsed value is not kept.
-    numerals: Option<&'n Numerals<'n>>,
+/// The treatment of members with one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repetitions {
+    Refused,
+    Dropped,
 }
 
-impl Strict<'_> {
-    /// Returns the parser for the value of an object's member that is not kept.
-    pub(super) fn skipped() -> Self {
-        Self {
-            depth: MAX_DEPTH - 1,
-            numerals: None,
-        }
+/// The text that is parsed.
+struct ParsedText<'j> {
+    /// The numbers of the text as they are written.
+    numerals: Numerals<'j>,
+    repetitions: Repetitions,
+    /// The fault that ended the parsing, if the text is JSON.
+    fault: RefCell<Option<JsonFault>>,
+}
+
+impl ParsedText<'_> {
+    /// Notes a fault, and returns the error that ends the parsing.
+    fn fail<E: Error>(&self, fault: JsonFault) -> E {
+        self.fault.replace(Some(fault));
+        E::custom("refused")
     }
+}
+
+/// The strict parser of one JSON value.
+struct Strict<'n> {
+    /// The number of levels that may still be nested.
+    depth: usize,
+    text: &'n ParsedText<'n>,
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
@@ -148,15 +213,13 @@ impl Strict<'_> {
     fn inner<E: Error>(&self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self { depth, ..*self }),
-            None => Err(E::custom("nested too deeply")),
+            None => Err(self.text.fail(JsonFault::TooDeep)),
         }
     }
 
     /// Makes the claim of an integer that fits into 64 bits, whose text is as it was written.
     fn integer(&self, value: impl ToString) -> Claim {
-        if let Some(numerals) = self.numerals {
-            numerals.pass();
-        }
+        self.text.numerals.pass();
         Claim::Number(value.to_string().into())
     }
 }
@@ -184,11 +247,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         Ok(self.integer(value))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Claim, E> {
-        let Some(numerals) = self.numerals else {
-            return Ok(Claim::Number(value.to_string().into()));
-        };
-        match numerals.take() {
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Claim, E> {
+        match self.text.numerals.take() {
             Some(text) => Ok(Claim::Number(text.into())),
             None => Err(E::custom("a number is not where it was read")),
         }
@@ -211,9 +271,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(name) = members.next_key::<Box<str>>()? {
             list.push((name, members.next_value_seed(self.inner()?)?));
         }
+        if self.text.repetitions == Repetitions::Dropped {
+            return Ok(Claim::Map(Claims::without_repetitions(list)));
+        }
         match Claims::of(list) {
-            Some(claims) => Ok(Claim::Map(claims)),
-            None => Err(A::Error::custom("a member occurs twice")),
+            Ok(claims) => Ok(Claim::Map(claims)),
+            Err(name) => Err(self.text.fail(JsonFault::Twice(Excerpt::of(&name)))),
         }
     }
 }
@@ -224,7 +287,7 @@ mod tests {
 
     #[test]
     fn only_one_strict_json_object_is_taken() {
-        assert!(parse_object(br#"{"iss":"https:\/\/a","n":{"m":[1,-2,0.5,true,null]}}"#).is_some());
+        assert!(parse_object(br#"{"iss":"https:\/\/a","n":{"m":[1,-2,0.5,true,null]}}"#).is_ok());
         for json in [
             "",
             "null",
@@ -241,23 +304,44 @@ mod tests {
             &format!("{{\"a\":{}{}}}", "[".repeat(20), "]".repeat(20)),
             &"[".repeat(100_000),
         ] {
-            assert_eq!(
-                parse_object(json.as_bytes()),
-                None,
-                "{}",
-                json.get(..40).unwrap_or(json)
-            );
+            let shown = json.get(..40).unwrap_or(json);
+            assert!(parse_object(json.as_bytes()).is_err(), "{shown}");
+        }
+        let wide: Vec<u8> = "{\"a\":1}"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert!(parse_object(&wide).is_err());
+    }
+
+    #[test]
+    fn a_fault_says_what_it_is() {
+        let fault = |json: &str| parse_object(json.as_bytes()).unwrap_err();
+        let twice = |name: &str| JsonFault::Twice(Excerpt::of(name));
+        assert_eq!(fault("[]"), JsonFault::NotAnObject);
+        assert_eq!(fault(r#""eyJ""#), JsonFault::NotAnObject);
+        assert_eq!(fault(r#"{"a":1,"a":2}"#), twice("a"));
+        assert_eq!(fault(r#"{"a":{"\u0062":1,"b":2}}"#), twice("b"));
+        assert_eq!(fault(&"[".repeat(20)), JsonFault::TooDeep);
+        for (json, part) in [
+            (
+                r#"{"a":"eyJhbGciOiJSUzI1NiJ9"#,
+                "EOF while parsing a string",
+            ),
+            (r#"{"a":1e999}"#, "number out of range"),
+            (r#"{"secret"}"#, "expected `:`"),
+            (r#"{} {}"#, "trailing characters"),
+        ] {
+            match fault(json) {
+                JsonFault::Syntax(message) => assert!(message.contains(part), "{message}"),
+                other => panic!("{other:?}"),
+            }
         }
         assert_eq!(
-            parse_object(
-                "{\"a\":1}"
-                    .encode_utf16()
-                    .flat_map(u16::to_le_bytes)
-                    .collect::<Vec<_>>()
-                    .as_slice()
-            ),
-            None
+            parse_to_show(br#"{"a":1,"a":2}"#).unwrap().iter().count(),
+            1
         );
+        assert_eq!(parse_to_show(b"[]"), None);
     }
 
     // A float has 53 bits: two users with longer numbers would become one.
@@ -265,7 +349,8 @@ mod tests {
     fn numbers_are_as_the_token_writes_them() {
         let number = |text: &str| {
             let claims =
-                parse_object(format!("{{\"a\":[1,\"-2e5\",{text}],\"z\":7.50}}").as_bytes())?;
+                parse_object(format!("{{\"a\":[1,\"-2e5\",{text}],\"z\":7.50}}").as_bytes())
+                    .ok()?;
             assert_eq!(
                 claims.get("z"),
                 Some(&Claim::Number("7.50".into())),
@@ -371,15 +456,34 @@ mod tests {
             r#"{"exp":1,"nbf":null}"#,
             r#"{"exp":1,"iat":"1"}"#,
             r#"{"exp":1,"sub":1}"#,
-            r#"{"exp":1,"aud":1}"#,
-            r#"{"exp":1,"aud":["a",1]}"#,
-            r#"{"exp":1,"aud":{"a":1}}"#,
-            r#"{"exp":1,"aud":null}"#,
-            r#"{"exp":1,"client_id":["a"]}"#,
-            r#"{"exp":1,"client_id":"a","cid":1}"#,
-            r#"{"exp":1,"token_use":1}"#,
         ] {
-            assert_eq!(of(json), None, "{json}");
+            assert!(of(json).is_err(), "{json}");
+        }
+        let name = "exp";
+        let part = Part::Claims;
+        assert_eq!(of("{}"), Err(Malformation::Missing { part, name }));
+        let (found, wanted) = ("a string", "a number");
+        let wrong_type = Malformation::Type {
+            part,
+            name,
+            found,
+            wanted,
+        };
+        assert_eq!(of(r#"{"exp":"1"}"#), Err(wrong_type));
+    }
+
+    #[test]
+    fn a_claim_that_nothing_asks_for_spoils_no_token() {
+        for (json, client) in [
+            (r#"{"exp":1,"aud":1,"token_use":1}"#, None),
+            (r#"{"exp":1,"azp":null,"cid":7}"#, None),
+            (r#"{"exp":1,"client_id":"a","cid":7}"#, Some("a")),
+            (r#"{"exp":1,"client_id":["a"],"azp":"b"}"#, Some("b")),
+        ] {
+            let claims = parse_object(json.as_bytes()).unwrap();
+            let registered = Registered::of(&claims).unwrap();
+            assert_eq!(registered.client.as_deref(), client, "{json}");
+            assert!(registered.audience.is_empty() && registered.token_use.is_none());
         }
     }
 }

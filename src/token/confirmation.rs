@@ -47,7 +47,9 @@ impl Confirmation {
         match self {
             Self::None => Ok(()),
             Self::Certificate(bound) if certificate == Some(bound) => Ok(()),
-            Self::Certificate(_) => Err(TokenError::ClientCertificate),
+            Self::Certificate(_) => Err(TokenError::ClientCertificate {
+                has_other: certificate.is_some(),
+            }),
             Self::Unchecked => Err(TokenError::SenderConstrained),
         }
     }
@@ -97,7 +99,8 @@ mod tests {
         }
         let check = |certificate| Confirmation::Certificate(bound).check(certificate);
         assert_eq!(check(Some(&bound)), Ok(()));
-        assert_eq!(check(Some(&other)), Err(TokenError::ClientCertificate));
-        assert_eq!(check(None), Err(TokenError::ClientCertificate));
+        let wrong = |has_other| Err(TokenError::ClientCertificate { has_other });
+        assert_eq!(check(Some(&other)), wrong(true));
+        assert_eq!(check(None), wrong(false));
     }
 }

@@ -1,75 +1,370 @@
-//! The errors of a request's token.
+//! The errors of a request's token, with what was found and what was expected.
 
-use std::time::Duration;
+use std::fmt::{self, Display as _};
+use std::time::{Duration, UNIX_EPOCH};
 
+use super::excerpt::{Excerpt, Excerpts, ShownClaim};
+use super::kind::KindFault;
+use super::logged_claims::{LoggedClaim, LoggedClaims};
+use super::malformation::Malformation;
+use super::other_credential::OtherCredential;
+use super::placeholder::Placeholder;
+use crate::clock::UnixTime;
 use crate::telemetry::Verification;
 
 /// The reason for which a token does not authenticate its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// `Display` writes a sentence for operators, in one line of bounded length. The client never gets
+/// it. The values are copied only when a token is refused, and are small.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// There is no token in the places where the route looks for one.
     Missing,
+    /// There is no token, but the `Authorization` field has something else.
+    WrongScheme(Box<OtherCredential>),
     /// The request has more than one token (RFC 6750 §3.1 `invalid_request`).
     Several,
     /// The token is longer than the limit.
-    TooLong,
+    TooLong {
+        /// Its length, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The client sends a placeholder in place of a token.
+    Placeholder(Placeholder),
+    /// The token is no JWT: only its issuer can read it.
+    Opaque,
+    /// The token is encrypted (RFC 7516).
+    Encrypted,
     /// The token is not a JWS in compact serialization with a JSON object of claims (RFC 7515
-    /// §3.1), or has critical extensions.
-    Malformed,
+    /// §3.1), has critical extensions, or lacks a claim that every token needs.
+    Malformed(Box<Malformation>),
     /// The issuer may not use the algorithm in `alg`.
-    Algorithm,
+    Algorithm(Box<WrongAlgorithm>),
     /// `iss` is not one of the route's issuers.
-    UnknownIssuer,
+    UnknownIssuer(Box<OtherIssuer>),
     /// No key of the issuer has this `kid` and algorithm.
-    UnknownKey,
+    UnknownKey(Box<AbsentKey>),
     /// The signature does not verify with the key.
-    Signature,
+    Signature(Box<WrongSignature>),
     /// The issuer's keys are not available, which is not the caller's fault.
     KeysUnavailable {
         /// The time after which a retry is worthwhile.
         retry_after: Duration,
     },
     /// `exp` has passed.
-    Expired,
+    Expired {
+        /// `exp`
+        at: UnixTime,
+        /// The time of the request.
+        now: UnixTime,
+    },
     /// `nbf` is in the future.
-    NotYetValid,
+    NotYetValid {
+        /// `nbf`
+        from: UnixTime,
+        /// The time of the request.
+        now: UnixTime,
+    },
     /// `aud` does not name this API.
-    Audience,
+    Audience(Box<Mismatch>),
     /// The client is none of those whose tokens are accepted.
-    Client,
+    Client(Box<Mismatch>),
     /// `token_use`, `typ`, or the other claims show that it is not an access token.
-    NotAccessToken,
+    NotAccessToken(Box<KindFault>),
     /// A claim that the issuer's entry requires is absent or has another value.
-    RequiredClaim,
+    RequiredClaim(Box<UnmetClaim>),
     /// `cnf`: the token is bound to a key whose possession is not checked here (RFC 7800 §3.1).
     SenderConstrained,
     /// `cnf`: the token is bound to a client certificate that the connection does not have (RFC
-    /// 8705 §3).
-    ClientCertificate,
+    /// 8705 §3). Set if the connection has another one.
+    ClientCertificate {
+        /// Set if the connection has a client certificate, which is another one.
+        has_other: bool,
+    },
+}
+
+/// An algorithm that is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongAlgorithm {
+    /// `alg`
+    pub found: Excerpt,
+    /// The algorithms of the issuer's entry; empty if no issuer may use the algorithm.
+    pub allowed: Vec<&'static str>,
+}
+
+/// An `iss` that is none of the route's issuers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherIssuer {
+    /// `iss`
+    pub found: Excerpt,
+    /// The issuers of the route.
+    pub accepted: Excerpts,
+    /// The issuer of the route that differs by a final slash only.
+    pub differs_by_slash: Option<Excerpt>,
+}
+
+/// A key that the issuer does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentKey {
+    /// `kid`
+    pub key_id: Option<Excerpt>,
+    /// `alg`
+    pub algorithm: &'static str,
+    /// The key ids that the issuer has.
+    pub present: Excerpts,
+}
+
+/// A signature that is not the issuer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongSignature {
+    /// `kid`
+    pub key_id: Option<Excerpt>,
+    /// `alg`
+    pub algorithm: &'static str,
+}
+
+/// The values that a token has, and those of which it must have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The values of the token; empty if it has none.
+    pub found: Excerpts,
+    /// The values of the issuer's entry.
+    pub wanted: Excerpts,
+}
+
+/// A required claim that the token does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmetClaim {
+    /// The name or path of the claim.
+    pub claim: Box<str>,
+    /// The value that the token has.
+    pub found: Option<ShownClaim>,
+    /// The accepted values; `None` if the claim only has to be there.
+    pub wanted: Option<ShownClaim>,
+}
+
+impl From<Malformation> for TokenError {
+    fn from(malformation: Malformation) -> Self {
+        Self::Malformed(Box::new(malformation))
+    }
 }
 
 impl TokenError {
     /// Returns the result of the verification in metrics.
     #[must_use]
-    pub fn verification(self) -> Verification {
+    pub fn verification(&self) -> Verification {
         match self {
             Self::Missing => Verification::Missing,
+            Self::WrongScheme(_) => Verification::WrongScheme,
             Self::Several => Verification::Several,
-            Self::TooLong => Verification::TooLong,
-            Self::Malformed => Verification::Malformed,
-            Self::Algorithm => Verification::Algorithm,
-            Self::UnknownIssuer => Verification::UnknownIssuer,
-            Self::UnknownKey => Verification::UnknownKey,
-            Self::Signature => Verification::Signature,
+            Self::TooLong { .. } => Verification::TooLong,
+            Self::Placeholder(_) => Verification::Placeholder,
+            Self::Opaque => Verification::Opaque,
+            Self::Encrypted => Verification::Encrypted,
+            Self::Malformed(_) => Verification::Malformed,
+            Self::Algorithm(_) => Verification::Algorithm,
+            Self::UnknownIssuer(_) => Verification::UnknownIssuer,
+            Self::UnknownKey(_) => Verification::UnknownKey,
+            Self::Signature(_) => Verification::Signature,
             Self::KeysUnavailable { .. } => Verification::KeysUnavailable,
-            Self::Expired => Verification::Expired,
-            Self::NotYetValid => Verification::NotYetValid,
-            Self::Audience => Verification::Audience,
-            Self::Client => Verification::Client,
-            Self::NotAccessToken => Verification::NotAccessToken,
-            Self::RequiredClaim => Verification::RequiredClaim,
+            Self::Expired { .. } => Verification::Expired,
+            Self::NotYetValid { .. } => Verification::NotYetValid,
+            Self::Audience(_) => Verification::Audience,
+            Self::Client(_) => Verification::Client,
+            Self::NotAccessToken(_) => Verification::NotAccessToken,
+            Self::RequiredClaim(_) => Verification::RequiredClaim,
             Self::SenderConstrained => Verification::SenderConstrained,
-            Self::ClientCertificate => Verification::ClientCertificate,
+            Self::ClientCertificate { .. } => Verification::ClientCertificate,
         }
     }
+
+    /// Returns the sentence for operators with those values of the token that `shown` has.
+    pub fn sentence(&self, shown: LoggedClaims) -> impl fmt::Display {
+        Sentence { error: self, shown }
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sentence(LoggedClaims::ALL).fmt(f)
+    }
+}
+
+/// The sentence of an error, with the values that it may show.
+struct Sentence<'e> {
+    error: &'e TokenError,
+    shown: LoggedClaims,
+}
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.shown;
+        match self.error {
+            TokenError::Missing => f.write_str("there is no token where this route looks for one"),
+            TokenError::WrongScheme(other) => other.fmt(f),
+            TokenError::Several => f.write_str("the request holds more than one token"),
+            TokenError::TooLong { bytes, limit } => write!(
+                f,
+                "the token has {bytes} bytes, more than the {limit} of \"token_bytes\""
+            ),
+            TokenError::Placeholder(placeholder) => placeholder.fmt(f),
+            TokenError::Opaque => f.write_str(
+                "the token is opaque and not a JWT: let the issuer issue JWTs to this client",
+            ),
+            TokenError::Encrypted => f.write_str(
+                "the token is encrypted (five parts): let the issuer sign its tokens only",
+            ),
+            TokenError::Malformed(malformation) => write!(f, "the token {malformation}"),
+            TokenError::Algorithm(wrong) => wrong.fmt(f),
+            TokenError::UnknownIssuer(other) => other.write(f, shown.has(LoggedClaim::Issuer)),
+            TokenError::UnknownKey(absent) => absent.write(f, shown.has(LoggedClaim::KeyId)),
+            TokenError::Signature(wrong) => wrong.write(f, shown.has(LoggedClaim::KeyId)),
+            TokenError::KeysUnavailable { .. } => {
+                f.write_str("the issuer's keys are not available")
+            }
+            TokenError::Expired { at, now } => {
+                let ago = elapsed(*at, *now);
+                write!(f, "the token expired {ago} ago, at {}", Moment(*at))
+            }
+            TokenError::NotYetValid { from, now } => {
+                let left = elapsed(*now, *from);
+                write!(f, "the token is valid in {left}, from {}", Moment(*from))
+            }
+            TokenError::Audience(mismatch) => {
+                mismatch.write(f, "aud", shown.has(LoggedClaim::Audience))
+            }
+            TokenError::Client(mismatch) => {
+                mismatch.write(f, "client", shown.has(LoggedClaim::Client))
+            }
+            TokenError::NotAccessToken(fault) => {
+                write!(f, "the token is not an access token: {fault}")
+            }
+            TokenError::RequiredClaim(unmet) => unmet.write(f, shown.has_compared(&unmet.claim)),
+            TokenError::SenderConstrained => {
+                f.write_str("the token is bound to a key (\"cnf\") whose possession is not checked")
+            }
+            TokenError::ClientCertificate { has_other } => {
+                let has = if *has_other { "another" } else { "none" };
+                write!(
+                    f,
+                    "the token is bound to a client certificate, and the connection has {has}"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for WrongAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the token's alg is {}", self.found)?;
+        if self.allowed.is_empty() {
+            return f.write_str(", which no issuer may use");
+        }
+        write!(
+            f,
+            ", and the issuer's entry allows {}",
+            self.allowed.join(", ")
+        )
+    }
+}
+
+impl OtherIssuer {
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
+        f.write_str("the token's iss ")?;
+        if is_shown {
+            write!(f, "{} ", self.found)?;
+        }
+        if let Some(near) = &self.differs_by_slash {
+            return write!(
+                f,
+                "differs by the final slash only from the route's issuer {near}"
+            );
+        }
+        write!(f, "is none of the route's issuers: {}", self.accepted)
+    }
+}
+
+impl AbsentKey {
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
+        let algorithm = self.algorithm;
+        match &self.key_id {
+            Some(key_id) if is_shown => write!(
+                f,
+                "no key of the issuer has the token's kid {key_id} and alg {algorithm}"
+            )?,
+            Some(_) => write!(
+                f,
+                "no key of the issuer has the token's kid and alg {algorithm}"
+            )?,
+            None => write!(
+                f,
+                "the token has no kid, and the issuer has not one key for alg {algorithm}"
+            )?,
+        }
+        if self.present.is_empty() {
+            return f.write_str("; the issuer's keys have no kid");
+        }
+        write!(f, "; the issuer has {}", self.present)
+    }
+}
+
+impl WrongSignature {
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
+        f.write_str("the token's signature is not that of the issuer's key")?;
+        match &self.key_id {
+            Some(key_id) if is_shown => write!(f, " {key_id} for {}", self.algorithm),
+            _ => write!(f, " for {}", self.algorithm),
+        }
+    }
+}
+
+impl Mismatch {
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: &str, is_shown: bool) -> fmt::Result {
+        if self.found.is_empty() {
+            write!(f, "the token has no {name}")?;
+        } else if is_shown {
+            write!(f, "the token's {name} is {}", self.found)?;
+        } else {
+            write!(f, "the token's {name} is another")?;
+        }
+        write!(f, ", and the issuer's entry accepts {}", self.wanted)
+    }
+}
+
+impl UnmetClaim {
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
+        write!(f, "the required claim \"{}\" is ", self.claim)?;
+        match &self.found {
+            None => f.write_str("absent")?,
+            Some(found) if is_shown => found.fmt(f)?,
+            Some(_) => f.write_str("another")?,
+        }
+        match &self.wanted {
+            Some(wanted) => write!(f, ", and the issuer's entry accepts {wanted}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A time as a date, as far as there is one.
+struct Moment(UnixTime);
+
+/// The end of the year 9999. Later times cannot be formatted as a date.
+const LAST_DATE: u64 = 253_402_300_799;
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnixTime(seconds) = self.0;
+        if seconds > LAST_DATE {
+            return write!(f, "{seconds}, after the year 9999");
+        }
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).fmt(f)
+    }
+}
+
+/// Returns the time between two moments, in words.
+fn elapsed(from: UnixTime, to: UnixTime) -> impl fmt::Display {
+    humantime::format_duration(Duration::from_secs(to.0.saturating_sub(from.0)))
 }

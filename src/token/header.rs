@@ -1,12 +1,10 @@
 //! The protected header of a JWS (RFC 7515 §4): the members that are used, and a refusal of those
 //! that would need more.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-
-use super::claims::Strict;
+use super::claims::parse_object;
+use super::excerpt::kind;
+use super::malformation::{Malformation, Part};
+use crate::policy::{Claim, Claims};
 
 /// The members of a header that the gateway reads. Members that bring a key of their own (`jwk`,
 /// `jku`, `x5u`, `x5c`) are skipped: only the issuer's published keys count.
@@ -17,67 +15,47 @@ pub(super) struct Header {
     pub(super) typ: Option<Box<str>>,
 }
 
-impl Header {
-    /// Parses a header. Returns `None` for one that no access token has: not an object of unique
-    /// members (RFC 7515 §4), a member of the wrong type, or a member that changes the meaning of
-    /// the token.
-    pub(super) fn parse(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok()
-    }
-}
-
 /// The header members that change the meaning of the token: extensions that must be understood (RFC
 /// 7515 §4.1.11), unencoded payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
 const REFUSED: [&str; 4] = ["crit", "b64", "enc", "zip"];
 
-/// The maximum number of other members, which are skipped. Real headers have one or two; each name
-/// is compared with all names before it.
-const MAX_SKIPPED: usize = 16;
+/// The maximum number of members. Real headers have three to five.
+const MAX_MEMBERS: usize = 19;
 
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(HeaderVisitor)
+impl Header {
+    /// Parses a header.
+    ///
+    /// # Errors
+    /// The fault of a header that no access token has: not an object of unique members (RFC 7515
+    /// §4), a member of the wrong type, or a member that changes the meaning of the token. Members
+    /// that are skipped are parsed as strictly as claims: another parser may take the other one of
+    /// two equal names inside.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, Malformation> {
+        let members =
+            parse_object(json).map_err(|fault| Malformation::NotJson(Part::Header, fault))?;
+        if let Some(name) = REFUSED.into_iter().find(|name| members.get(name).is_some()) {
+            return Err(Malformation::Extension(name));
+        }
+        if members.iter().count() > MAX_MEMBERS {
+            return Err(Malformation::TooManyMembers);
+        }
+        Ok(Self {
+            algorithm: text(&members, "alg")?,
+            key_id: text(&members, "kid")?,
+            typ: text(&members, "typ")?,
+        })
     }
 }
 
-struct HeaderVisitor;
-
-impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = Header;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JOSE header")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Header, A::Error> {
-        let mut header = Header::default();
-        let mut skipped: Vec<Box<str>> = Vec::new();
-        while let Some(name) = members.next_key::<Box<str>>()? {
-            let slot = match &*name {
-                "alg" => &mut header.algorithm,
-                "kid" => &mut header.key_id,
-                "typ" => &mut header.typ,
-                other
-                    if REFUSED.contains(&other)
-                        || skipped.contains(&name)
-                        || skipped.len() == MAX_SKIPPED =>
-                {
-                    return Err(A::Error::custom(
-                        "a member that no access token has, or twice",
-                    ));
-                }
-                _ => {
-                    // Skipped members are parsed as strictly as claims: another parser may take the
-                    // other one of two equal names inside.
-                    members.next_value_seed(Strict::skipped())?;
-                    skipped.push(name);
-                    continue;
-                }
-            };
-            if slot.replace(members.next_value()?).is_some() {
-                return Err(A::Error::custom("a member occurs twice"));
-            }
-        }
-        Ok(header)
+fn text(members: &Claims, name: &'static str) -> Result<Option<Box<str>>, Malformation> {
+    match members.get(name) {
+        None => Ok(None),
+        Some(Claim::Text(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(Malformation::Type {
+            part: Part::Header,
+            name,
+            found: kind(other),
+            wanted: "a string",
+        }),
     }
 }

@@ -8,9 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::TokenError;
-use super::claims::{Registered, parse_object};
+use super::claims::{Registered, STRING, parse_object, parse_to_show, required};
+use super::error::WrongAlgorithm;
+use super::excerpt::Excerpt;
 use super::header::Header;
+use super::malformation::{Malformation, Part};
+use super::placeholder::Placeholder;
+use super::{TokenError, parts};
 use crate::issuer::Algorithm;
 use crate::policy::{Claim, Claims};
 
@@ -21,6 +25,8 @@ pub(super) struct Jwt<'t> {
     pub(super) key_id: Option<Box<str>>,
     /// The meaning of `typ`.
     pub(super) typ: Typ,
+    /// `typ` as the header has it.
+    pub(super) typ_text: Option<Box<str>>,
     pub(super) issuer: Box<str>,
     pub(super) claims: Claims,
     pub(super) registered: Registered,
@@ -34,48 +40,124 @@ impl<'t> Jwt<'t> {
     /// Parses a token.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] if `alg` is none that any issuer may
+    /// [`TokenError::Malformed`], [`TokenError::Placeholder`], [`TokenError::Opaque`],
+    /// [`TokenError::Encrypted`], or [`TokenError::Algorithm`] if `alg` is none that any issuer may
     /// use.
     pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
-        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
+        let Some((message, signature)) = token.rsplit_once('.') else {
+            return Err(other_text(token));
+        };
+        let Some((header, payload)) = message.split_once('.') else {
+            return Err(other_text(token));
+        };
         // Five parts are a JWE (requirements.md#d32); more are an attempt to keep a parser busy
         // (attacks.md#row-16).
         if payload.contains('.') || signature.is_empty() {
-            return Err(TokenError::Malformed);
+            return Err(other_text(token));
         }
-        let header = decoded(header)?;
-        let header = Header::parse(&header).ok_or(TokenError::Malformed)?;
-        let algorithm = header.algorithm.ok_or(TokenError::Malformed)?;
-        let algorithm = Algorithm::parse(&algorithm).ok_or(TokenError::Algorithm)?;
-        let claims = decoded(payload)?;
-        let claims = parse_object(&claims).ok_or(TokenError::Malformed)?;
-        let issuer = claims
-            .get("iss")
-            .and_then(Claim::as_text)
-            .ok_or(TokenError::Malformed)?
-            .into();
+        let header = match parsed_header(header) {
+            Ok(header) => header,
+            Err(_) if !parts::is_jose_header(header) => return Err(other_text(token)),
+            Err(malformation) => return Err(malformation.into()),
+        };
+        let name = header.algorithm.ok_or(Malformation::Missing {
+            part: Part::Header,
+            name: "alg",
+        })?;
+        let Some(algorithm) = Algorithm::parse(&name) else {
+            let found = Excerpt::of(&name);
+            let allowed = Vec::new();
+            return Err(TokenError::Algorithm(
+                WrongAlgorithm { found, allowed }.into(),
+            ));
+        };
+        let claims = parse_object(&decoded(payload, Part::Claims)?);
+        let claims = claims.map_err(|fault| Malformation::NotJson(Part::Claims, fault))?;
+        let issuer = required(&claims, "iss", Claim::as_text, STRING)?.into();
         Ok(Self {
             algorithm,
             key_id: header.key_id,
             typ: Typ::of(header.typ.as_deref()),
+            typ_text: header.typ,
             issuer,
-            registered: Registered::of(&claims).ok_or(TokenError::Malformed)?,
+            registered: Registered::of(&claims)?,
             claims,
             message: message.as_bytes(),
             signature,
         })
     }
+
+    /// Returns the fault of a signature that does not verify, if it could be that of no key: it is
+    /// not base64url, or not as long as the signatures of the key, and was probably cut off.
+    pub(super) fn signature_fault(&self, wanted: usize) -> Option<Malformation> {
+        match decoded(self.signature, Part::Signature) {
+            Ok(bytes) if bytes.len() == wanted => None,
+            Ok(bytes) => Some(Malformation::SignatureLength {
+                found: bytes.len(),
+                wanted,
+            }),
+            Err(malformation) => Some(malformation),
+        }
+    }
+}
+
+fn parsed_header(text: &str) -> Result<Header, Malformation> {
+    Header::parse(&decoded(text, Part::Header)?)
+}
+
+/// Returns the error of a text that does not have the form of a signed JWT.
+fn other_text(token: &str) -> TokenError {
+    if let Some(placeholder) = Placeholder::of(token) {
+        return TokenError::Placeholder(placeholder);
+    }
+    let inner = token.trim_matches(['"', '\'']);
+    if inner.len() < token.len() && parts::is_jose_header(inner) {
+        return Malformation::Quoted.into();
+    }
+    if is_scheme_first(token) {
+        return Malformation::SchemeTwice.into();
+    }
+    if token.starts_with(['{', '[']) {
+        return Malformation::Json.into();
+    }
+    if token.contains(|char: char| char.is_ascii_whitespace()) {
+        return Malformation::Blank.into();
+    }
+    if !parts::is_jose_header(token) {
+        return TokenError::Opaque;
+    }
+    match token.split('.').count() {
+        // Its third part is empty.
+        3 => Malformation::NoSignature.into(),
+        5 if has_member(token, "enc") => TokenError::Encrypted,
+        count => Malformation::Parts(count).into(),
+    }
+}
+
+/// Returns whether the header of a token has a member, whatever else is wrong with it.
+fn has_member(token: &str, name: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let members = decoded(header, Part::Header).ok();
+    let members = members.and_then(|json| parse_to_show(&json));
+    members.is_some_and(|members| members.get(name).is_some())
+}
+
+fn is_scheme_first(token: &str) -> bool {
+    let scheme = token.split_ascii_whitespace().next().unwrap_or_default();
+    scheme.len() < token.len() && scheme.trim_end_matches(':').eq_ignore_ascii_case("bearer")
 }
 
 /// Decodes a part of a token. The decoded bytes are overwritten when they are dropped.
 ///
 /// # Errors
-/// [`TokenError::Malformed`]
-fn decoded(part: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
-    match URL_SAFE_NO_PAD.decode(part) {
+/// The fault of a part that is not base64url.
+fn decoded(text: &str, part: Part) -> Result<Zeroizing<Vec<u8>>, Malformation> {
+    match URL_SAFE_NO_PAD.decode(text) {
         Ok(bytes) => Ok(Zeroizing::new(bytes)),
-        Err(_) => Err(TokenError::Malformed),
+        Err(_) => Err(Malformation::Base64 {
+            part,
+            at: text.chars().find(|char| !parts::is_base64url(*char)),
+        }),
     }
 }
 
@@ -97,7 +179,7 @@ impl Typ {
         };
         if typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt") {
             Self::AtJwt
-        } else if typ.eq_ignore_ascii_case("jwt") {
+        } else if typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("application/jwt") {
             Self::Untyped
         } else {
             Self::Other
@@ -140,7 +222,7 @@ mod tests {
             r#"{"alg":"HS256"}"#,
             r#"{"alg":"ES256K"}"#,
         ] {
-            assert_eq!(bad(header), TokenError::Algorithm, "{header}");
+            assert!(matches!(bad(header), TokenError::Algorithm(_)), "{header}");
         }
         for header in [
             "{}",
@@ -154,18 +236,15 @@ mod tests {
             r#"{"alg":"RS256","enc":"A256GCM"}"#,
             r#"{"alg":"RS256","zip":"DEF"}"#,
         ] {
-            assert_eq!(bad(header), TokenError::Malformed, "{header}");
+            assert!(matches!(bad(header), TokenError::Malformed(_)), "{header}");
         }
         let good = token(r#"{"alg":"RS256"}"#, CLAIMS);
         assert!(Jwt::parse(&good).is_ok());
         let parts: Vec<&str> = good.split('.').collect();
         for text in [
-            String::new(),
-            ".".repeat(1 << 20),
             format!("{}.{}", parts[0], parts[1]),
             format!("{}.{}.", parts[0], parts[1]),
             format!("{good}.x"),
-            format!("{good}.x.y"),
             format!("{}=.{}.c2ln", parts[0], parts[1]),
             format!(" {good}"),
             format!("{}.{}\n.c2ln", parts[0], parts[1]),
@@ -175,12 +254,89 @@ mod tests {
             token(r#"{"alg":"RS256"}"#, r#"{"iss":"a"}"#),
             r#"{"payload":"e30","signatures":[]}"#.to_owned(),
         ] {
-            assert_eq!(
-                Jwt::parse(&text).unwrap_err(),
-                TokenError::Malformed,
-                "{}",
-                text.get(..80).unwrap_or(&text)
+            let shown = text.get(..80).unwrap_or(&text);
+            let error = Jwt::parse(&text).unwrap_err();
+            assert!(
+                matches!(error, TokenError::Malformed(_)),
+                "{shown}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_signed_jwt_says_what_it_is() {
+        let good = token(r#"{"alg":"RS256"}"#, CLAIMS);
+        let parts: Vec<&str> = good.split('.').collect();
+        for (text, says) in [
+            (String::new(), "the scheme with nothing after it"),
+            ("undefined".to_owned(), "the word \"undefined\""),
+            ("{{token}}".to_owned(), "a template"),
+            ("ya29.a0AfH6SMBxyz".to_owned(), "opaque"),
+            ("v4.public.eyJ".to_owned(), "opaque"),
+            (".".repeat(1 << 20), "opaque"),
+            (format!("\"{good}\""), "in quotation marks"),
+            (format!("'{good}'"), "in quotation marks"),
+            (format!("Bearer {good}"), "the scheme was added twice"),
+            (
+                format!("{{\"access_token\":\"{good}\"}}"),
+                "the whole token response",
+            ),
+            (format!("{} {}", parts[0], parts[1]), "has a blank in it"),
+            (
+                format!("{}.a.b.c.d", URL_SAFE_NO_PAD.encode(r#"{"enc":"x"}"#)),
+                "encrypted",
+            ),
+            (format!("{good}.x.y"), "has 5 parts"),
+            (format!("{good}.x"), "has 4 parts"),
+            (parts[0].to_owned(), "has one part"),
+            (format!("{}.{}", parts[0], parts[1]), "has 2 parts"),
+            (format!("{}.{}.", parts[0], parts[1]), "has no signature"),
+            (
+                format!("{}=.{}.c2ln", parts[0], parts[1]),
+                "in its header: it has the character '='",
+            ),
+            (
+                format!("{}.{}+.c2ln", parts[0], parts[1]),
+                "in its claims: it has the character '+'",
+            ),
+            (format!("{}.{}a.c2ln", parts[0], parts[1]), "last character"),
+            (
+                token(r#"{"alg":"RS256","crit":["x"]}"#, CLAIMS),
+                "\"crit\" in its header",
+            ),
+            (
+                token(r#"{"alg":1}"#, CLAIMS),
+                "has a number for \"alg\" in its header",
+            ),
+            (
+                token(r#"{"kid":"a"}"#, CLAIMS),
+                "has no \"alg\" in its header",
+            ),
+            (
+                token(r#"{"alg":"none"}"#, CLAIMS),
+                "alg is \"none\", which no issuer may use",
+            ),
+            (
+                token(r#"{"alg":"RS256"}"#, r#"{"iss":"a"}"#),
+                "has no \"exp\" in its claims",
+            ),
+            (
+                token(r#"{"alg":"RS256"}"#, r#"{"exp":1}"#),
+                "has no \"iss\" in its claims",
+            ),
+            (
+                token(r#"{"alg":"RS256"}"#, "{\"iss\":\"a\","),
+                "has no JSON in its claims: EOF",
+            ),
+            (
+                token(r#"{"alg":"RS256"}"#, r#"{"a\n":1,"a\n":2}"#),
+                r#"the member "a\n" twice"#,
+            ),
+        ] {
+            let error = Jwt::parse(&text).unwrap_err().to_string();
+            let shown = text.get(..80).unwrap_or(&text);
+            assert!(error.contains(says), "{shown}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 
@@ -195,7 +351,7 @@ mod tests {
             .typ
         };
         assert!(of("at+jwt") == Typ::AtJwt && of("application/AT+JWT") == Typ::AtJwt);
-        assert_eq!(of("JWT"), Typ::Untyped);
+        assert!(of("JWT") == Typ::Untyped && of("application/jwt") == Typ::Untyped);
         for other in ["logout+jwt", "dpop+jwt", "secevent+jwt", "id_token", ""] {
             assert_eq!(of(other), Typ::Other, "{other}");
         }

@@ -1,20 +1,31 @@
 //! From a header field to a principal: finds the token, verifies its signature, and checks its
 //! claims.
 
+mod access_token;
 mod bearer;
 mod cache;
 mod claims;
 mod confirmation;
 mod cookie;
 mod error;
+mod excerpt;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod forwarded;
 mod header;
 mod jwt;
+mod kind;
+mod logged_claims;
+mod malformation;
 mod numerals;
+mod other_credential;
 mod outline;
 mod parameter;
+mod parts;
+mod placeholder;
 mod rules;
 mod secret;
+mod seen;
 mod segment;
 mod source;
 mod spelling;
@@ -24,10 +35,20 @@ mod withheld;
 
 pub use bearer::{BearerToken, Carrier};
 pub use cache::{SharedCache, WorkerCache};
-pub use error::TokenError;
+pub use claims::client;
+pub use error::{
+    AbsentKey, Mismatch, OtherIssuer, TokenError, UnmetClaim, WrongAlgorithm, WrongSignature,
+};
+pub use excerpt::{Excerpt, Excerpts, ShownClaim};
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
+pub use kind::KindFault;
+pub use logged_claims::{LoggedClaim, LoggedClaims};
+pub use malformation::{JsonFault, Malformation, Part};
+pub use other_credential::OtherCredential;
 pub use outline::Outline;
+pub use placeholder::Placeholder;
 pub use rules::{Audience, ClaimDemand, RequiredClaim, Rules, TypPolicy};
+pub use seen::{SeenToken, UnverifiedToken};
 pub use source::{Source, SourceError};
 pub use verifier::{Authenticated, Rejection, RequestContext, Verifier, authenticate};
 pub use verifier_id::VerifierId;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::claims::{CLIENT_CLAIMS, STRING, STRINGS, optional};
+use super::malformation::Malformation;
 use crate::policy::{Claim, Claims};
 
 /// The rules of one issuer. Each of them is checked for each request, from the current snapshot,
@@ -30,6 +32,36 @@ impl Rules {
     /// The largest leeway. A clock that differs by more than five minutes is broken.
     pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
+    /// Checks the types of the claims that these rules ask for. The others may have any type.
+    ///
+    /// # Errors
+    /// The fault of a claim with the wrong type.
+    pub(super) fn check_types(&self, claims: &Claims) -> Result<(), Malformation> {
+        if self.audience != Audience::Any {
+            optional(claims, "aud", Claim::as_texts, STRINGS)?;
+        }
+        if self.token_use.is_some() {
+            optional(claims, "token_use", Claim::as_text, STRING)?;
+        }
+        if !self.client_ids.is_empty() {
+            // The first one that is there decides: another one is no substitute for it.
+            let mut names = CLIENT_CLAIMS.into_iter();
+            if let Some(name) = names.find(|name| claims.get(name).is_some()) {
+                optional(claims, name, Claim::as_text, STRING)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the claims have a scope claim that is not `null`.
+    pub(super) fn has_scope_claim(&self, claims: &Claims) -> bool {
+        let mut found = self
+            .scope_claims
+            .iter()
+            .filter_map(|path| claims.find(path));
+        found.any(|claim| *claim != Claim::Null)
+    }
+
     /// Returns whether tokens of a client are accepted.
     pub(super) fn accepts_client(&self, client: Option<&str>) -> bool {
         if self.client_ids.is_empty() {
@@ -53,6 +85,8 @@ pub enum TypPolicy {
     Access,
     /// `at+jwt`; or any token without a type that has no claim that only ID tokens have.
     Untyped,
+    /// `at+jwt`; or any token without a type, even one that is built like an ID token.
+    Any,
 }
 
 /// A claim that a token must have.

@@ -2,36 +2,19 @@
 
 use std::sync::Arc;
 
+use super::access_token::kind_fault;
 use super::cache::{HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
-use super::jwt::{Jwt, Typ};
+use super::error::{AbsentKey, Mismatch, OtherIssuer, UnmetClaim, WrongAlgorithm, WrongSignature};
+use super::excerpt::{Excerpt, Excerpts, ShownClaim};
+use super::jwt::Jwt;
 use super::verifier_id::VerifierId;
-use super::{BearerToken, Rules, TokenError, TypPolicy};
+use super::{Audience, BearerToken, ClaimDemand, RequiredClaim, Rules, TokenError};
 use crate::clock::UnixTime;
-use crate::issuer::{Issuer, KeyError};
-use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
+use crate::issuer::{Issuer, Key, KeyError};
+use crate::policy::{Claims, Identity, Principal, ScopeSet, SharedPrincipal};
 use crate::telemetry::CacheResult;
 use crate::tls::Fingerprint;
-
-/// The claims that an access token of RFC 9068 §2.2 has.
-const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
-
-/// The claims that only ID tokens have (OpenID Connect Core §2, §3.3.2.11), which bind them to a
-/// login.
-const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
-
-/// The claims that mark an access token of an issuer that does not type its tokens: they state the
-/// scope of the access, or the client that has it. One of them is enough. An ID token has none of
-/// them but `azp`, which is therefore not listed. `cid` is Okta's, `appid` and `roles` are Entra's.
-const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
-    "scope",
-    "scp",
-    "client_id",
-    "cid",
-    "appid",
-    "roles",
-    "permissions",
-];
 
 /// An issuer and the rules for its tokens. A reload that changes either makes a new verifier, and
 /// tokens that the old one verified are verified again.
@@ -75,13 +58,15 @@ pub struct Authenticated<'v> {
 }
 
 /// The refusal of a token.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rejection<'v> {
     /// The error of the token.
     pub error: TokenError,
     /// The verifier of the issuer that the token is of, or claims to be of; `None` if none of the
     /// route's issuers is.
     pub verifier: Option<&'v Verifier>,
+    /// The principal of the token; `None` if its signature was not verified.
+    pub principal: Option<SharedPrincipal>,
 }
 
 impl From<TokenError> for Rejection<'_> {
@@ -89,6 +74,7 @@ impl From<TokenError> for Rejection<'_> {
         Self {
             error,
             verifier: None,
+            principal: None,
         }
     }
 }
@@ -138,19 +124,19 @@ impl Verifier {
         let rules = &self.rules;
         let registered = &token.registered;
         self.check_time(registered, context.now)?;
-        let is_wrong_use = rules.token_use.is_some() && rules.token_use != registered.token_use;
-        if is_wrong_use || !token.is_right_kind {
-            return Err(TokenError::NotAccessToken);
+        if let Some(fault) = &token.kind_fault {
+            return Err(TokenError::NotAccessToken(fault.clone()));
         }
         if !rules.audience.is_named_by(&registered.audience) {
-            return Err(TokenError::Audience);
+            return Err(wrong_audience(rules, registered));
         }
         if !rules.accepts_client(registered.client.as_deref()) {
-            return Err(TokenError::Client);
+            return Err(wrong_client(rules, registered));
         }
+        let claims = &token.principal.claims;
         for required in &rules.required_claims {
-            if !required.is_met(&token.principal.claims) {
-                return Err(TokenError::RequiredClaim);
+            if !required.is_met(claims) {
+                return Err(unmet(required, claims));
             }
         }
         registered.confirmation.check(context.certificate)
@@ -159,81 +145,43 @@ impl Verifier {
     fn check_time(&self, registered: &Registered, now: UnixTime) -> Result<(), TokenError> {
         let leeway = self.rules.leeway.as_secs();
         if now.0 >= registered.expires.saturating_add(leeway) {
-            return Err(TokenError::Expired);
+            let at = UnixTime(registered.expires);
+            return Err(TokenError::Expired { at, now });
         }
         match registered.not_before {
-            Some(start) if now.0.saturating_add(leeway) < start => Err(TokenError::NotYetValid),
+            Some(start) if now.0.saturating_add(leeway) < start => {
+                let from = UnixTime(start);
+                Err(TokenError::NotYetValid { from, now })
+            }
             _ => Ok(()),
         }
     }
 
-    /// Returns whether the token is of the kind that the issuer's entry accepts: an access token,
-    /// unless the entry asks for ID tokens by name. The cache keeps the result, since it cannot
-    /// change while the entry lives.
-    fn is_right_kind(&self, typ: Typ, claims: &Claims) -> bool {
-        match typ {
-            Typ::Other => false,
-            Typ::Untyped => self.accepts_untyped(claims),
-            Typ::AtJwt if self.rules.typ == TypPolicy::AtJwt => has_rfc_9068_claims(claims),
-            Typ::AtJwt => true,
-        }
-    }
-
-    /// Returns whether a token without a type is of the kind that the issuer's entry accepts.
-    fn accepts_untyped(&self, claims: &Claims) -> bool {
-        if self.rules.token_use.as_deref() == Some("id") {
-            return true;
-        }
-        if self.rules.typ == TypPolicy::AtJwt {
-            return false;
-        }
-        match claims.get("typ").and_then(Claim::as_text) {
-            // Keycloak states the type in the claims, and some of its access tokens have a nonce.
-            Some("Bearer") => return true,
-            Some("ID") => return false,
-            _ => {}
-        }
-        if has_any(claims, &ID_TOKEN_CLAIMS) {
-            return false;
-        }
-        match self.rules.typ {
-            TypPolicy::Untyped => true,
-            TypPolicy::AtJwt | TypPolicy::Access => {
-                self.has_scope_claim(claims) || has_any(claims, &ACCESS_TOKEN_CLAIMS)
-            }
-        }
-    }
-
-    fn has_scope_claim(&self, claims: &Claims) -> bool {
-        let paths = &self.rules.scope_claims;
-        paths.iter().any(|path| claims.find(path).is_some())
-    }
-
     async fn verify(&self, text: &str, jwt: Jwt<'_>) -> Result<VerifiedToken, TokenError> {
         if !self.issuer.entry().algorithms.contains(&jwt.algorithm) {
-            return Err(TokenError::Algorithm);
+            return Err(self.wrong_algorithm(&jwt));
         }
-        let key = self
-            .issuer
-            .key(jwt.key_id.as_deref(), jwt.algorithm)
-            .await?;
+        let found = self.issuer.key(jwt.key_id.as_deref(), jwt.algorithm).await;
+        let key = found.map_err(|error| self.no_key(&jwt, error))?;
         if !key.verify(jwt.algorithm, jwt.message, jwt.signature) {
-            return Err(TokenError::Signature);
+            return Err(wrong_signature(&jwt, &key));
         }
-        let is_right_kind = self.is_right_kind(jwt.typ, &jwt.claims);
+        let kind_fault = kind_fault(&jwt, &self.rules).map(Box::new);
+        let without_kid = jwt.key_id.is_none().then_some(jwt.algorithm);
         let scopes = self.scopes(&jwt.claims);
         let principal = Principal {
             issuer: self.name().clone(),
             scopes,
             claims: jwt.claims,
+            key_id: jwt.key_id,
         };
         Ok(VerifiedToken {
             text: text.into(),
             verifier: self.id,
             key,
-            without_kid: jwt.key_id.is_none().then_some(jwt.algorithm),
+            without_kid,
             registered: jwt.registered,
-            is_right_kind,
+            kind_fault,
             principal: Arc::new(principal),
         })
     }
@@ -258,35 +206,78 @@ impl Verifier {
         ScopeSet::granted_by(paths.filter_map(|path| claims.find(path)))
     }
 
+    fn wrong_algorithm(&self, jwt: &Jwt<'_>) -> TokenError {
+        let allowed = &self.issuer.entry().algorithms;
+        let error = WrongAlgorithm {
+            found: Excerpt::of(jwt.algorithm.name()),
+            allowed: allowed.iter().map(|one| one.name()).collect(),
+        };
+        TokenError::Algorithm(Box::new(error))
+    }
+
+    /// Returns the error of a token whose key the issuer does not have.
+    fn no_key(&self, jwt: &Jwt<'_>, error: KeyError) -> TokenError {
+        match error {
+            KeyError::Unknown => {
+                let keys = self.issuer.keys();
+                TokenError::UnknownKey(Box::new(AbsentKey {
+                    key_id: jwt.key_id.as_deref().map(Excerpt::of),
+                    algorithm: jwt.algorithm.name(),
+                    present: Excerpts::of(keys.keys.iter().filter_map(|key| key.kid())),
+                }))
+            }
+            KeyError::Unavailable { retry_after } => TokenError::KeysUnavailable { retry_after },
+        }
+    }
+
     fn rejection(&self, error: TokenError) -> Rejection<'_> {
         Rejection {
             error,
             verifier: Some(self),
+            principal: None,
         }
     }
 }
 
-impl From<KeyError> for TokenError {
-    fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Unknown => Self::UnknownKey,
-            KeyError::Unavailable { retry_after } => Self::KeysUnavailable { retry_after },
-        }
+/// Returns the error of a signature that is not the key's.
+fn wrong_signature(jwt: &Jwt<'_>, key: &Key) -> TokenError {
+    match jwt.signature_fault(key.signature_bytes()) {
+        Some(malformation) => malformation.into(),
+        None => TokenError::Signature(Box::new(WrongSignature {
+            key_id: jwt.key_id.as_deref().map(Excerpt::of),
+            algorithm: jwt.algorithm.name(),
+        })),
     }
 }
 
-/// Returns whether the claims have all that RFC 9068 §2.2 requires, none of them `null`.
-fn has_rfc_9068_claims(claims: &Claims) -> bool {
-    for name in RFC_9068_CLAIMS {
-        if matches!(claims.get(name), None | Some(Claim::Null)) {
-            return false;
-        }
-    }
-    true
+fn wrong_audience(rules: &Rules, registered: &Registered) -> TokenError {
+    let wanted = match &rules.audience {
+        Audience::Any => Excerpts::default(),
+        Audience::OneOf(accepted) => Excerpts::of(accepted.iter().map(|one| &**one)),
+    };
+    TokenError::Audience(Box::new(Mismatch {
+        found: Excerpts::of(registered.audience.iter().map(|one| &**one)),
+        wanted,
+    }))
 }
 
-fn has_any(claims: &Claims, names: &[&str]) -> bool {
-    names.iter().any(|name| claims.get(name).is_some())
+fn wrong_client(rules: &Rules, registered: &Registered) -> TokenError {
+    TokenError::Client(Box::new(Mismatch {
+        found: Excerpts::of(registered.client.as_deref()),
+        wanted: Excerpts::of(rules.client_ids.iter().map(|one| &**one)),
+    }))
+}
+
+fn unmet(required: &RequiredClaim, claims: &Claims) -> TokenError {
+    let wanted = match &required.demand {
+        ClaimDemand::Present => None,
+        ClaimDemand::OneOf(accepted) => Some(ShownClaim::one_of(accepted)),
+    };
+    TokenError::RequiredClaim(Box::new(UnmetClaim {
+        claim: required.claim.clone(),
+        found: claims.find(&required.claim).map(ShownClaim::of),
+        wanted,
+    }))
 }
 
 /// Establishes the caller's identity from a token of one of `verifiers`. No other function calls
@@ -301,8 +292,10 @@ pub async fn authenticate<'v>(
     cache: Option<&WorkerCache>,
     context: RequestContext<'_>,
 ) -> Result<Authenticated<'v>, Rejection<'v>> {
-    if token.as_bytes().len() > max_bytes {
-        return Err(TokenError::TooLong.into());
+    let bytes = token.len();
+    if bytes > max_bytes {
+        let limit = max_bytes;
+        return Err(TokenError::TooLong { bytes, limit }.into());
     }
     let (verifier, hot, result) = match find_cached(verifiers, token, cache) {
         Some(cached) => cached,
@@ -322,7 +315,11 @@ pub async fn authenticate<'v>(
             verifier,
             cache: result,
         }),
-        Err(error) => Err(verifier.rejection(error)),
+        Err(error) => Err(Rejection {
+            error,
+            verifier: Some(verifier),
+            principal: Some(hot.principal),
+        }),
     }
 }
 
@@ -353,13 +350,32 @@ async fn verified<'v>(
     let jwt = Jwt::parse(text)?;
     for verifier in verifiers {
         if *verifier.issuer.entry().issuer == *jwt.issuer {
-            return match verifier.verify(text, jwt).await {
+            let checked = verifier.rules.check_types(&jwt.claims);
+            let verified = match checked {
+                Ok(()) => verifier.verify(text, jwt).await,
+                Err(malformation) => Err(malformation.into()),
+            };
+            return match verified {
                 Ok(verified) => Ok((verifier, HotToken::new(Arc::new(verified)))),
                 Err(error) => Err(verifier.rejection(error)),
             };
         }
     }
-    Err(TokenError::UnknownIssuer.into())
+    Err(unknown_issuer(verifiers, &jwt.issuer).into())
+}
+
+fn unknown_issuer(verifiers: &[Arc<Verifier>], found: &str) -> TokenError {
+    let mut accepted = verifiers.iter().map(|one| &*one.issuer.entry().issuer);
+    let near = accepted.clone().find(|one| differs_by_slash(one, found));
+    TokenError::UnknownIssuer(Box::new(OtherIssuer {
+        found: Excerpt::of(found),
+        differs_by_slash: near.map(Excerpt::of),
+        accepted: Excerpts::of(&mut accepted),
+    }))
+}
+
+fn differs_by_slash(one: &str, other: &str) -> bool {
+    one.strip_suffix('/') == Some(other) || other.strip_suffix('/') == Some(one)
 }
 
 #[cfg(test)]

@@ -101,11 +101,7 @@ fn two_cookies_that_could_be_the_token_are_several_in_either_order() {
         for spelling in SPELLINGS
             .iter()
             .map(|spelling| spelling.replace("VALUE", "FORGED"))
-            .chain([
-                "session".to_owned(),
-                "session=".to_owned(),
-                "a=\"; session=FORGED; b=\"".to_owned(),
-            ])
+            .chain(["a=\"; session=FORGED; b=\"".to_owned()])
         {
             for cookie in [format!("{spelling}; {good}"), format!("{good}; {spelling}")] {
                 pair.ask(&with_cookie(path, &cookie))
@@ -113,6 +109,13 @@ fn two_cookies_that_could_be_the_token_are_several_in_either_order() {
             }
             let fields = with_cookie(path, &spelling).field("Cookie", &good);
             pair.ask(&fields).refused("several_tokens");
+        }
+        // An empty one is no token: a browser keeps it after a logout.
+        for empty in ["session", "session=", "Session =\"\""] {
+            for cookie in [format!("{empty}; {good}"), format!("{good}; {empty}")] {
+                pair.ask(&with_cookie(path, &cookie)).forwarded();
+            }
+            pair.ask(&with_cookie(path, empty)).refused("missing_token");
         }
     }
     for name in [
@@ -152,7 +155,7 @@ fn a_lone_odd_spelling_is_judged_as_the_token() {
             "/cookie",
             &spelling.replace("VALUE", "FORGED"),
         ))
-        .refused("malformed_token");
+        .refused("opaque_token");
     }
     for name in ["access.token", "access token", "ACCESS[token"] {
         let arrival = pair
@@ -163,7 +166,7 @@ fn a_lone_odd_spelling_is_judged_as_the_token() {
     // Where parsers disagree about the end of the value, it is no token.
     for end in [", a=b", ",a", " a"] {
         pair.ask(&with_cookie("/cookie", &format!("session={token}{end}")))
-            .refused("bad_signature");
+            .refused("malformed_token");
     }
     pair.ask(&with_cookie("/cookie", &format!("session=\"{token}\"")))
         .refused("malformed_token");
@@ -263,7 +266,7 @@ fn twins_of_a_tokens_field_count_as_one() {
         pair.ask(&Request::get(path).field("X_Token", &token))
             .forwarded();
         pair.ask(&Request::get(path).field("X_Token", "FORGED"))
-            .refused("malformed_token");
+            .refused("opaque_token");
     }
     let arrival = pair
         .ask(&Request::get("/header").field("X_Token", &token))
@@ -338,14 +341,14 @@ fn parameters_that_could_be_the_token_count_as_one() {
             );
         }
         let forged = Request::get(&format!("/query?{name}=FORGED"));
-        pair.ask(&forged).refused("malformed_token");
+        pair.ask(&forged).refused("opaque_token");
     }
     pair.ask(&Request::get(&format!("/query?access_token={token};x=1")))
-        .refused("bad_signature");
+        .refused("malformed_token");
     pair.ask(&Request::get(&format!(
         "/query?access_token&access_token={token}"
     )))
-    .refused("several_tokens");
+    .forwarded();
     let others =
         format!("/query?accesstoken=1&x_access_token=2&access_token={token}&a=access_token");
     let arrival = pair.ask(&Request::get(&others)).forwarded();

@@ -69,6 +69,10 @@ pub(crate) struct Words<T: 'static> {
     pub(crate) refusal: fn(&str) -> Option<&'static str>,
 }
 
+/// Words of a fixed set, as [`Words`], or none of them: an empty list has a meaning of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct WordsOrNone<T: 'static>(pub(crate) Words<T>);
+
 /// A kind whose values are read beside the key.
 #[derive(Clone, Copy)]
 pub(crate) struct Custom {
@@ -502,6 +506,47 @@ impl<T: Copy + Sync> Readable for Words<T> {
 
     fn show(&self, default: &'static [&'static str]) -> String {
         StrList.show(default)
+    }
+}
+
+impl<T> Kind for WordsOrNone<T> {
+    fn describe(&self) -> String {
+        let all = (self.0.all)();
+        format!(
+            "a list of {}, which may be empty",
+            quoted(&words(&all), "or")
+        )
+    }
+
+    fn json_schema(&self) -> Json {
+        let word = json!({ "enum": words(&(self.0.all)()) });
+        json!({ "anyOf": [word, { "type": "array", "items": word }] })
+    }
+}
+
+impl<T: Copy + Sync> Readable for WordsOrNone<T> {
+    type Value = Vec<T>;
+    type Default = &'static [&'static str];
+
+    fn read(&self, field: &Field<'_>, value: &Value) -> Option<Vec<T>> {
+        match value.items() {
+            [] => Some(Vec::new()),
+            _ => self.0.read(field, value),
+        }
+    }
+
+    fn default_value(&self, default: &'static [&'static str], span: Span) -> Vec<T> {
+        self.0.default_value(default, span)
+    }
+
+    fn show(&self, default: &'static [&'static str]) -> String {
+        self.0.show(default)
+    }
+}
+
+impl<T: Copy + Sync> Key<WordsOrNone<T>> {
+    pub(crate) const fn or(self, default: &'static [&'static str]) -> DefaultKey<WordsOrNone<T>> {
+        self.with_default(default)
     }
 }
 

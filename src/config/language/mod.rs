@@ -17,7 +17,7 @@ pub(super) mod units;
 pub(super) use key::{AnyKey, DefaultKey, Key, Table, quoted};
 pub(super) use kind::{
     Choice, Count, Custom, Flag, GIB, KIB, MIB, NamedTables, Size, Str, StrList, Subtable,
-    Subtables, Text, Time, Words, collect,
+    Subtables, Text, Time, Words, WordsOrNone, collect,
 };
 pub(super) use problem::Problem;
 pub(super) use reader::Reader;

@@ -109,13 +109,17 @@ const TYP: DefaultKey<Choice<TypPolicy>> = Key::new(
         ("at+jwt", TypPolicy::AtJwt),
         ("access", TypPolicy::Access),
         ("untyped", TypPolicy::Untyped),
+        ("any", TypPolicy::Any),
     ]),
 )
 .doc(
     "The proof that a token is an access token (RFC 8725 section 3.11). `at+jwt`: the type \
      and the claims of RFC 9068. `access`: that type, or no type but a scope or a client, and \
-     none of `nonce`, `at_hash` and `c_hash`, which only ID tokens have. `untyped`: like \
-     `access`, but also accepted without a scope and a client.",
+     neither `at_hash` nor `c_hash`, nor a `nonce` without `scope` or `scp`, which only ID tokens \
+     have. `untyped`: like `access`, but also accepted without a scope and a client. `any`: no \
+     proof, for issuers whose access tokens are built like ID tokens (Dex, authentik); an ID token \
+     of the same audience is accepted as well, and `scopegate check` reports it. A token whose \
+     header has another `typ`, such as `logout+jwt`, is refused by each of them.",
 )
 .example(r#""at+jwt""#)
 .or(TypPolicy::Access);
@@ -300,6 +304,11 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
                        tokens: no token is both";
         reader.problem(reader.value_span(&TYP), message);
+    }
+    if typ == TypPolicy::Any {
+        let message = "typ is \"any\": an ID token of the same audience is accepted like an access \
+                       token";
+        reader.note(reader.value_span(&TYP), message);
     }
     let required_claims = required_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;

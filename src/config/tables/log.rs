@@ -2,7 +2,8 @@
 
 use tracing::Level;
 
-use crate::config::language::{Choice, DefaultKey, Key, Reader, Table};
+use crate::config::language::{Choice, DefaultKey, Key, Reader, Table, Words, WordsOrNone};
+use crate::token::{LoggedClaim, LoggedClaims};
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Log {
     pub level: Level,
     /// The requests that get a line in the access log, on standard output.
     pub access: AccessLog,
+    /// The claims that the access log may show.
+    pub claims: LoggedClaims,
 }
 
 /// The requests that get a line in the access log.
@@ -27,7 +30,7 @@ pub enum AccessLog {
 pub(super) static TABLE: Table = Table {
     path: "log",
     doc: "Logs never hold a token, a secret, or a claim that was not asked for.",
-    keys: &[&LEVEL, &ACCESS],
+    keys: &[&LEVEL, &ACCESS, &CLAIMS],
     refused: &[],
 };
 
@@ -64,6 +67,24 @@ const ACCESS: DefaultKey<Choice<AccessLog>> = Key::new(
 .example(r#""all""#)
 .or(AccessLog::Refusals);
 
+const CLAIMS: DefaultKey<WordsOrNone<LoggedClaim>> = Key::new(
+    "claims",
+    WordsOrNone(Words {
+        all: || LoggedClaim::ALL.to_vec(),
+        refusal: |_| None,
+    }),
+)
+.doc(
+    "What a line of the access log may show of the request's token, in its member `token` and in \
+     the sentence of `detail`: `iss`, `aud`, the client, `kid`, `jti`, and the scopes that it \
+     grants. `sub`, which names a person, is shown only if it is listed. Of a token whose \
+     signature did not verify only `kid` and `iss` are shown, beside `alg` and `typ`, marked as \
+     `unverified`. With an empty list a line shows nothing of a token.",
+)
+.not(&["claim"])
+.example(r#"["iss", "client"]"#)
+.or(&["iss", "aud", "client", "kid", "jti", "scope"]);
+
 /// Reads the table. The arguments of the command go before the file.
 pub(super) fn log(
     mut reader: Reader<'_>,
@@ -72,9 +93,11 @@ pub(super) fn log(
 ) -> Log {
     let level = reader.get(&LEVEL);
     let access = reader.get(&ACCESS);
+    let claims = LoggedClaims::of(reader.get(&CLAIMS));
     reader.finish();
     Log {
         level: level_argument.unwrap_or(level),
         access: access_argument.unwrap_or(access),
+        claims,
     }
 }

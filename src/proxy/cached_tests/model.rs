@@ -488,6 +488,8 @@ impl Token {
         let message = format!("{}.{}", part(&Value::Object(header)), part(&claims));
         let signature = match self.signer {
             Some(own) => signer(own).sign(self.algorithm, message.as_bytes()),
+            // As long as one of its keys would make it: a shorter one was cut off.
+            None if matches!(self.algorithm, Algorithm::RS256 | Algorithm::PS256) => b64(&[7; 256]),
             None => b64(&[7; 64]),
         };
         format!("{message}.{signature}")
@@ -521,7 +523,10 @@ impl Token {
             return "token_too_long";
         }
         if self.is_opaque {
-            return "malformed_token";
+            return match self.text.is_ascii() {
+                true => "opaque_token",
+                false => "malformed_token",
+            };
         }
         if self.issuer == "stranger" || !is_taken(self.issuer) {
             return "unknown_issuer";

@@ -6,12 +6,13 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::TokenFields;
+use super::json::{push, push_json};
 use http::Version;
-use serde::Serialize;
 
-/// The fields of one request in the access log. They contain no token, no query, and no claim;
-/// texts that a client chose are escaped as JSON.
-#[derive(Debug)]
+/// The fields of one request in the access log. They contain no token, no query, and no claim but
+/// those of [`TokenFields`]; texts that a client chose are escaped as JSON.
+#[derive(Clone, Debug)]
 pub struct AccessLine<'a> {
     /// The time of the end of the response, since 1970: `time`, in RFC 3339, UTC.
     pub ended: Duration,
@@ -39,6 +40,8 @@ pub struct AccessLine<'a> {
     pub detail: Option<&'a str>,
     /// The name of the token's issuer in the configuration.
     pub issuer: Option<&'a str>,
+    /// What the line shows of the token.
+    pub token: Option<TokenFields<'a>>,
     /// The time from the request's head to the end of the response: `took_ms`, in milliseconds.
     pub took: Duration,
 }
@@ -72,6 +75,10 @@ impl AccessLine<'_> {
         push_member(out, br#","reason":"#, self.reason);
         push_member(out, br#","detail":"#, self.detail);
         push_member(out, br#","issuer":"#, self.issuer);
+        if let Some(token) = &self.token {
+            out.extend_from_slice(br#","token":"#);
+            token.write_to(out);
+        }
         out.extend_from_slice(br#","took_ms":"#);
         push(out, &milliseconds(self.took));
         out.extend_from_slice(b"}\n");
@@ -152,29 +159,10 @@ fn push_member(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
     }
 }
 
-/// Writes a string as JSON (RFC 8259 §7). Most strings need no escapes and are copied.
-pub fn push_json(out: &mut Vec<u8>, text: &str) {
-    let mut is_plain = true;
-    for byte in text.bytes() {
-        // Without an early exit, which few texts would take.
-        is_plain &= (byte >= b' ') & (byte != b'"') & (byte != b'\\');
-    }
-    if is_plain {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        push(out, text);
-    }
-}
-
-fn push(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    // Strings and numbers always serialize.
-    let _ = serde_json::to_writer(out, value);
-}
-
 #[cfg(test)]
 mod tests {
+    use serde::Serialize;
+
     use super::*;
 
     /// The line in the form that a serializer writes.
@@ -237,6 +225,7 @@ mod tests {
             reason: None,
             detail: None,
             issuer: None,
+            token: None,
             took: Duration::from_micros(500),
         }
     }
@@ -257,11 +246,15 @@ mod tests {
             reason: Some("missing_token"),
             detail: Some("there is no token"),
             issuer: Some("idp"),
+            token: Some(TokenFields {
+                client: Some("web"),
+                ..TokenFields::default()
+            }),
             ..plain()
         };
         assert_eq!(
             written(&line),
-            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"reason":"missing_token","detail":"there is no token","issuer":"idp","took_ms":0.5}"#.to_owned() + "\n"
+            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"reason":"missing_token","detail":"there is no token","issuer":"idp","token":{"client":"web"},"took_ms":0.5}"#.to_owned() + "\n"
         );
     }
 
@@ -369,7 +362,7 @@ mod tests {
         ] {
             lines.push(AccessLine {
                 ended: Duration::from_millis(millis),
-                ..none
+                ..none.clone()
             });
         }
         for line in &lines {

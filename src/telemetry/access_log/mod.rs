@@ -3,7 +3,9 @@
 //! It never delays a request: a worker appends lines to a buffer of its own, and a separate thread
 //! writes them, many at a time. If the reader of the log is slow, lines are dropped and counted.
 
+mod json;
 mod line;
+mod token_fields;
 mod writer;
 
 use std::cell::RefCell;
@@ -17,7 +19,9 @@ use tokio::sync::Notify;
 
 use super::{Metrics, output};
 
-pub use line::{AccessLine, push_json};
+pub use json::push_json;
+pub use line::AccessLine;
+pub use token_fields::TokenFields;
 pub use writer::LogWriter;
 
 use line::Second;

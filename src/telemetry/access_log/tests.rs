@@ -82,6 +82,7 @@ fn log(worker: &WorkerLog, path: &str) {
         reason: None,
         detail: None,
         issuer: None,
+        token: None,
         took: Duration::ZERO,
     });
 }

@@ -102,7 +102,7 @@ await check('a token for another audience is refused', async () => {
 
 await check('an opaque token is refused', async () => {
   const { access_token } = await server.clientCredentials('ES256', { scope: 'orders.read' });
-  await expectRefusal(await get(access_token), 401, 'invalid_token', 'malformed_token');
+  await expectRefusal(await get(access_token), 401, 'invalid_token', 'opaque_token');
 });
 
 await check('a request without a token is told what to bring', async () => {

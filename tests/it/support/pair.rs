@@ -48,7 +48,7 @@ pub(crate) const ISS: &str = "https://idp.test";
 
 /// The answer to the client for each reason: status, code, and the error of the challenge if there
 /// is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 28] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
@@ -57,6 +57,20 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
     ("shadowed_path", 404, "shadowed_path", None),
     ("method_not_allowed", 405, "method_not_allowed", None),
     ("missing_token", 401, "missing_token", None),
+    ("wrong_scheme", 401, "missing_token", None),
+    (
+        "placeholder_token",
+        401,
+        "invalid_token",
+        Some("invalid_token"),
+    ),
+    ("opaque_token", 401, "invalid_token", Some("invalid_token")),
+    (
+        "encrypted_token",
+        401,
+        "invalid_token",
+        Some("invalid_token"),
+    ),
     (
         "several_tokens",
         400,

@@ -1,0 +1,121 @@
+//! The kind of a token: an access token, or another one of the same issuer (RFC 8725 §3.11).
+
+use super::excerpt::Excerpt;
+use super::jwt::{Jwt, Typ};
+use super::kind::KindFault;
+use super::{Rules, TypPolicy};
+use crate::policy::{Claim, Claims};
+
+/// The claims that an access token of RFC 9068 §2.2 has.
+const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
+
+/// The claims that only ID tokens have (OpenID Connect Core §3.3.2.11): hashes of what was issued
+/// beside them.
+const HASH_CLAIMS: [&str; 3] = ["at_hash", "c_hash", "s_hash"];
+
+/// The claim by which an ID token is bound to a login (OpenID Connect Core §2). Some issuers copy it
+/// into access tokens, which have a scope as well.
+const NONCE: &str = "nonce";
+
+/// The claims that an access token has and an ID token never has, whatever else it has.
+const SCOPE_CLAIMS: [&str; 2] = ["scope", "scp"];
+
+/// The claims that mark an access token of an issuer that does not type its tokens: they state the
+/// scope of the access, or the client that has it. One of them is enough. An ID token has none of
+/// them but `azp`, which is therefore not listed. `cid` is Okta's, `appid` and `roles` are Entra's.
+const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
+    "scope",
+    "scp",
+    "client_id",
+    "cid",
+    "appid",
+    "roles",
+    "permissions",
+];
+
+/// The event of a logout token (OpenID Connect Back-Channel Logout §2.4), which an issuer may leave
+/// without a type.
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// Returns why a token is not of the kind that the rules accept; `None` if it is of that kind. The
+/// result cannot change while the rules live, so that the cache keeps it.
+pub(super) fn kind_fault(jwt: &Jwt<'_>, rules: &Rules) -> Option<KindFault> {
+    let token_use = jwt.registered.token_use.as_deref();
+    if let Some(wanted) = &rules.token_use
+        && token_use != Some(&**wanted)
+    {
+        return Some(KindFault::TokenUse {
+            found: token_use.map(Excerpt::of),
+            wanted: Excerpt::of(wanted),
+        });
+    }
+    let typ = jwt.typ_text.as_deref().map(Excerpt::of);
+    match jwt.typ {
+        Typ::Other => typ.map(KindFault::HeaderTyp),
+        Typ::Untyped if rules.token_use.as_deref() == Some("id") => None,
+        Typ::Untyped if rules.typ == TypPolicy::AtJwt => Some(KindFault::NotAtJwt(typ)),
+        Typ::Untyped => of_untyped(&jwt.claims, rules),
+        Typ::AtJwt if rules.typ == TypPolicy::AtJwt => absent_rfc_9068_claim(&jwt.claims),
+        Typ::AtJwt => None,
+    }
+}
+
+/// Returns why the claims of a token without a type are not those of an access token.
+fn of_untyped(claims: &Claims, rules: &Rules) -> Option<KindFault> {
+    if is_logout(claims) {
+        return Some(KindFault::Logout);
+    }
+    let accepts_all = rules.typ == TypPolicy::Any;
+    match claims.get("typ").and_then(Claim::as_text) {
+        // Keycloak states the type in the claims.
+        Some("Bearer") => return None,
+        Some("ID") if accepts_all => return None,
+        Some(typ @ ("ID" | "Refresh" | "Offline" | "Logout")) => {
+            return Some(KindFault::ClaimTyp(Excerpt::of(typ)));
+        }
+        _ if accepts_all => return None,
+        _ => {}
+    }
+    if let Some(name) = HASH_CLAIMS.into_iter().find(|name| is_there(claims, name)) {
+        return Some(KindFault::IdToken(name));
+    }
+    let has_scope = SCOPE_CLAIMS.iter().any(|name| is_there(claims, name));
+    if is_there(claims, NONCE) && !has_scope {
+        return Some(KindFault::Nonce);
+    }
+    let is_marked = rules.typ == TypPolicy::Untyped
+        || rules.has_scope_claim(claims)
+        || ACCESS_TOKEN_CLAIMS
+            .iter()
+            .any(|name| is_there(claims, name));
+    (!is_marked).then_some(KindFault::Unmarked)
+}
+
+/// Returns whether the claims have a member that is not `null`.
+fn is_there(claims: &Claims, name: &str) -> bool {
+    !matches!(claims.get(name), None | Some(Claim::Null))
+}
+
+fn is_logout(claims: &Claims) -> bool {
+    match claims.get("events") {
+        Some(Claim::Map(events)) => events.get(LOGOUT_EVENT).is_some(),
+        _ => false,
+    }
+}
+
+/// Finds a claim that RFC 9068 §2.2 requires and that is absent or not of its type. Those that every
+/// token needs were checked already.
+fn absent_rfc_9068_claim(claims: &Claims) -> Option<KindFault> {
+    for name in RFC_9068_CLAIMS {
+        let is_good = match (name, claims.get(name)) {
+            (_, None | Some(Claim::Null)) => false,
+            ("aud", Some(claim)) => claim.as_texts().is_some(),
+            ("client_id", Some(claim)) => claim.as_text().is_some(),
+            (_, Some(_)) => true,
+        };
+        if !is_good {
+            return Some(KindFault::Rfc9068(name));
+        }
+    }
+    None
+}

@@ -1,0 +1,69 @@
+//! The faults in the kind of a token.
+
+use std::fmt;
+
+use super::excerpt::Excerpt;
+
+/// The reason for which a token is not of the kind that the issuer's entry accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KindFault {
+    /// `token_use` is absent or has another value.
+    TokenUse {
+        /// The value that it has.
+        found: Option<Excerpt>,
+        /// The value that the entry requires.
+        wanted: Excerpt,
+    },
+    /// `typ` in the header is that of another kind of token.
+    HeaderTyp(Excerpt),
+    /// `typ` in the header is not `at+jwt`, which the entry requires.
+    NotAtJwt(Option<Excerpt>),
+    /// A claim that RFC 9068 requires is absent, `null`, or of another type.
+    Rfc9068(&'static str),
+    /// The claim `typ` is that of another kind of token, as Keycloak writes it.
+    ClaimTyp(Excerpt),
+    /// The token has a claim that only ID tokens have.
+    IdToken(&'static str),
+    /// The token has a `nonce` and no scope.
+    Nonce,
+    /// The token reports a logout.
+    Logout,
+    /// The token has no claim that marks an access token.
+    Unmarked,
+}
+
+impl fmt::Display for KindFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TokenUse { found, wanted } => {
+                write!(f, "the issuer's entry requires token_use {wanted}, and ")?;
+                match found {
+                    Some(found) => write!(f, "it is {found}"),
+                    None => f.write_str("there is none"),
+                }
+            }
+            Self::HeaderTyp(typ) => write!(f, "\"typ\" in its header is {typ}"),
+            Self::NotAtJwt(typ) => {
+                f.write_str("the issuer's entry requires \"typ\" \"at+jwt\" in the header, and ")?;
+                match typ {
+                    Some(typ) => write!(f, "it is {typ}"),
+                    None => f.write_str("there is none"),
+                }
+            }
+            Self::Rfc9068(name) => write!(
+                f,
+                "\"typ\" is at+jwt, which requires the claim \"{name}\" (RFC 9068 section 2.2)"
+            ),
+            Self::ClaimTyp(typ) => write!(f, "its claim \"typ\" is {typ}"),
+            Self::IdToken(name) => write!(f, "it has \"{name}\", which only ID tokens have"),
+            Self::Nonce => {
+                f.write_str("it has \"nonce\" and neither \"scope\" nor \"scp\", like an ID token")
+            }
+            Self::Logout => f.write_str("its \"events\" report a logout"),
+            Self::Unmarked => f.write_str(
+                "it has neither a scope nor a client, and the issuer's entry does not say typ = \
+                 \"untyped\"",
+            ),
+        }
+    }
+}

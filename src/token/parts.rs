@@ -1,0 +1,31 @@
+//! The form of a token's parts, in base64url (RFC 7515 §2).
+
+/// Returns whether a text begins with the header of a JWT, which is a JSON object.
+pub(super) fn is_jose_header(text: &str) -> bool {
+    // The first character of base64url has the high bits of `{`, and of no blank.
+    let mut chars = text.bytes();
+    chars.next() == Some(b'e')
+        && matches!(chars.next(), Some(b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+/// Returns whether base64url has the character.
+pub(super) fn is_base64url(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn a_header_begins_with_a_brace() {
+        for byte in 0..=u8::MAX {
+            let text = URL_SAFE_NO_PAD.encode([byte, b'"', b'a']);
+            assert_eq!(is_jose_header(&text), byte == b'{', "{byte}");
+        }
+        assert!(!is_jose_header("") && !is_jose_header("e") && !is_jose_header(".e30"));
+    }
+}

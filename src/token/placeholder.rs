@@ -1,0 +1,109 @@
+//! Texts that clients send in place of a token which they do not have.
+
+use std::fmt;
+
+/// The words that programs write for a variable without a value, in lower case.
+const WORDS: [&str; 11] = [
+    "undefined",
+    "null",
+    "none",
+    "nil",
+    "nan",
+    "true",
+    "false",
+    "[object object]",
+    "(null)",
+    "<nil>",
+    "system.object",
+];
+
+/// The marks at both ends of a template's variable.
+static TEMPLATES: [Marks; 5] = [
+    ["{{", "}}"],
+    ["${", "}"],
+    ["{", "}"],
+    ["<", ">"],
+    ["%", "%"],
+];
+
+/// The marks in front of the name of a variable and after it.
+type Marks = [&'static str; 2];
+
+/// A text that stands where a token should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholder {
+    /// Nothing follows the scheme.
+    Nothing,
+    /// A word that programs write for a variable without a value.
+    Word(&'static str),
+    /// A template that was not filled in; the marks around its variable.
+    Template(&'static [&'static str; 2]),
+    /// The name of a shell's variable.
+    Variable,
+}
+
+impl Placeholder {
+    /// Recognises a placeholder.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let text = text.trim_matches(['"', '\'', ' ']);
+        if text.is_empty() {
+            return Some(Self::Nothing);
+        }
+        for word in WORDS {
+            if text.eq_ignore_ascii_case(word) {
+                return Some(Self::Word(word));
+            }
+        }
+        // An object of JSON has quotation marks and is no template.
+        let mut templates = TEMPLATES.iter();
+        let template = templates.find(|marks| is_between(text, marks));
+        if let Some(marks) = template.filter(|_| !text.contains('"')) {
+            return Some(Self::Template(marks));
+        }
+        text.starts_with('$').then_some(Self::Variable)
+    }
+}
+
+fn is_between(text: &str, marks: &Marks) -> bool {
+    let [open, close] = marks;
+    text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
+}
+
+impl fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client has no token and sends ")?;
+        match self {
+            Self::Nothing => f.write_str("the scheme with nothing after it"),
+            Self::Word(word) => write!(f, "the word \"{word}\""),
+            Self::Template([open, close]) => {
+                write!(f, "a template that was not filled in, \"{open}…{close}\"")
+            }
+            Self::Variable => f.write_str("the name of a variable, \"$…\""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_templates_are_no_tokens() {
+        for (text, found) in [
+            ("", Placeholder::Nothing),
+            ("\"\"", Placeholder::Nothing),
+            ("undefined", Placeholder::Word("undefined")),
+            ("'Null'", Placeholder::Word("null")),
+            ("[object Object]", Placeholder::Word("[object object]")),
+            ("{{token}}", Placeholder::Template(&["{{", "}}"])),
+            ("${TOKEN}", Placeholder::Template(&["${", "}"])),
+            ("<access_token>", Placeholder::Template(&["<", ">"])),
+            ("$TOKEN", Placeholder::Variable),
+        ] {
+            assert_eq!(Placeholder::of(text), Some(found), "{text}");
+        }
+        for text in ["nullable", "{\"access_token\":1}", "eyJ.e30.x", "<", "%"] {
+            assert_eq!(Placeholder::of(text), None, "{text}");
+        }
+    }
+}
