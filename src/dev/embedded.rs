@@ -15,7 +15,7 @@ use crate::clock::UnixTime;
 use crate::config;
 use crate::issuer::Algorithm;
 use crate::policy::Scope;
-use crate::token::{Audience, Rules};
+use crate::token::{Audience, Rules, ScopeClaim};
 
 /// The lifetime of a token in seconds, Cognito's default.
 const LIFETIME: u64 = 3600;
@@ -146,8 +146,10 @@ impl EmbeddedIssuer {
         set("iss", (*self.issuer).into());
         set("version", 2.into());
         set("jti", new_jti().into());
-        if !scope.is_empty() {
-            set(self.scope_claim(), scope.into());
+        if !scope.is_empty()
+            && let Some(claim) = self.scope_claim()
+        {
+            set(&claim.path, granting(claim, scope));
         }
         if let Audience::OneOf(audiences) = &self.rules.audience
             && let Some(audience) = audiences.first()
@@ -159,11 +161,20 @@ impl EmbeddedIssuer {
 
     /// Returns the claim that the settings read scopes from. A dotted path is also tried as the
     /// name of a single member, see [`crate::policy::Claims`].
-    fn scope_claim(&self) -> &str {
-        let names = &self.rules.scope_claims;
-        let usual = names.iter().find(|name| &***name == "scope");
-        usual.or(names.first()).map_or("scope", |name| name)
+    fn scope_claim(&self) -> Option<&ScopeClaim> {
+        let mut claims = self.rules.scope_claims.iter();
+        let usual = claims.find(|claim| &*claim.path == "scope" && !claim.takes_names);
+        usual.or(self.rules.scope_claims.first())
     }
+}
+
+/// Returns the value by which a claim grants scopes.
+fn granting(claim: &ScopeClaim, scope: &str) -> Value {
+    if !claim.takes_names {
+        return scope.into();
+    }
+    let names = scope.split(' ').map(|name| (name.to_owned(), true.into()));
+    Value::Object(names.collect())
 }
 
 fn join(scopes: &[Scope]) -> String {

@@ -266,6 +266,16 @@ fn a_token_satisfies_the_entry_it_is_for() {
 }
 
 #[test]
+fn a_token_grants_scopes_by_the_names_of_members() {
+    let sandbox = sandbox();
+    let mut issuer = cognito("idp");
+    issuer.rules.scope_claims = vec!["roles.*".into()];
+    let _ = sandbox.rewire(orders(vec![issuer]));
+    let token = token(&sandbox, "&scope=orders.read");
+    assert_eq!(claims(&token)["roles"], json!({ "orders.read": true }));
+}
+
+#[test]
 fn parameters_and_credentials_come_either_way() {
     let sandbox = wired();
     let secret = "client_id=dev&client_secret=dev-secret";

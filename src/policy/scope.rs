@@ -96,6 +96,21 @@ impl ScopeSet {
         scopes.into_boxed_slice().into()
     }
 
+    /// Returns the scopes with these names, each of them one scope as a whole.
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<Box<str>> = names.into_iter().map(Box::from).collect();
+        names.into_boxed_slice().into()
+    }
+
+    /// Returns the scopes of several sets.
+    pub fn joined(sets: impl IntoIterator<Item = Self>) -> Self {
+        let mut scopes = Vec::new();
+        for set in sets {
+            scopes.extend(set.0);
+        }
+        scopes.into_boxed_slice().into()
+    }
+
     /// Returns whether the set grants `scope`. The comparison is of the whole scope and
     /// case-sensitive.
     #[must_use]

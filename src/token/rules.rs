@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::claims::{CLIENT_CLAIMS, STRING, STRINGS, optional};
 use super::malformation::Malformation;
+use super::scope_claim::ScopeClaim;
 use crate::policy::{Claim, Claims};
 
 /// The rules of one issuer. Each of them is checked for each request, from the current snapshot,
@@ -23,9 +24,8 @@ pub struct Rules {
     pub required_claims: Vec<RequiredClaim>,
     /// The tolerated difference of clocks for `exp` and `nbf`; at most [`Rules::MAX_LEEWAY`].
     pub leeway: Duration,
-    /// The claims that hold scopes, each a name or a dotted path to a string or a list of strings.
-    /// Never empty.
-    pub scope_claims: Vec<Box<str>>,
+    /// The claims that hold scopes. Never empty.
+    pub scope_claims: Vec<ScopeClaim>,
 }
 
 impl Rules {
@@ -55,10 +55,8 @@ impl Rules {
 
     /// Returns whether the claims have a scope claim that is not `null`.
     pub(super) fn has_scope_claim(&self, claims: &Claims) -> bool {
-        let mut found = self
-            .scope_claims
-            .iter()
-            .filter_map(|path| claims.find(path));
+        let named = self.scope_claims.iter();
+        let mut found = named.filter_map(|claim| claims.find(&claim.path));
         found.any(|claim| *claim != Claim::Null)
     }
 

@@ -199,11 +199,10 @@ impl Verifier {
         }
     }
 
-    /// Returns the scopes of all scope claims. A claim that is neither a string nor a list of
-    /// strings grants nothing.
+    /// Returns the scopes of all scope claims.
     fn scopes(&self, claims: &Claims) -> ScopeSet {
-        let paths = self.rules.scope_claims.iter();
-        ScopeSet::granted_by(paths.filter_map(|path| claims.find(path)))
+        let named = self.rules.scope_claims.iter();
+        ScopeSet::joined(named.map(|claim| claim.granted_by(claims)))
     }
 
     fn wrong_algorithm(&self, jwt: &Jwt<'_>) -> TokenError {

@@ -18,7 +18,7 @@ use crate::config::language::{
     Choice, DefaultKey, Key, Reader, Span, Str, StrList, Table, Text, Time, Words,
 };
 use crate::issuer::{Algorithm, IssuerSettings};
-use crate::token::{Audience, Rules, TypPolicy};
+use crate::token::{Audience, Rules, ScopeClaim, TypPolicy};
 
 /// `[issuers.<name>]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,9 @@ const LEEWAY: DefaultKey<Time> = Key::new("leeway", Time::new(Duration::ZERO, Ru
 const SCOPE_CLAIMS: DefaultKey<StrList> = Key::new("scope_claims", StrList)
     .doc(
         "The claims that hold scopes, each a name or a dotted path: a space-delimited string, or \
-         a list whose items are scopes (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
+         a list whose items are scopes (RFC 8693 section 4.2, RFC 9068 section 2.2.3). A name in a \
+         path may have dots itself. With `.*` at its end, an entry takes the names of the members \
+         of an object as scopes, but for members that are `null`, `false` or empty.",
     )
     .not(&["scope_claim"])
     .example(r#"["scope", "permissions"]"#)
@@ -298,7 +300,7 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     let client_ids = reader.find(&CLIENT_IDS).map(boxed).unwrap_or_default();
     let token_use: Option<Box<str>> = reader.find(&TOKEN_USE).map(|text| text.text.into());
     let leeway = reader.get(&LEEWAY);
-    let scope_claims = boxed(reader.get(&SCOPE_CLAIMS));
+    let scope_claims = scope_claims(reader);
     let typ = reader.get(&TYP);
     if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
         let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
@@ -321,6 +323,19 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         leeway,
         scope_claims,
     })
+}
+
+fn scope_claims(reader: &mut Reader<'_>) -> Vec<ScopeClaim> {
+    let mut claims = Vec::new();
+    for text in reader.get(&SCOPE_CLAIMS) {
+        let claim = ScopeClaim::from(text.text.as_str());
+        if claim.path.is_empty() {
+            let message = "\"scope_claims\" has no claim before \".*\"";
+            reader.problem(text.span, message);
+        }
+        claims.push(claim);
+    }
+    claims
 }
 
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
