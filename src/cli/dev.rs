@@ -13,16 +13,23 @@ use super::settings::Settings;
 use super::{logging, routes};
 use crate::config::{Config, Problems};
 pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
-use crate::dev::{Sandbox, examples};
+use crate::dev::{
+    LocalUpstream, Sandbox, SandboxSettings, examples, keep_to_loopback, named_redirect_uri,
+};
 use crate::gateway::{Gateway, Signals};
+use crate::net::Url;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Every issuer of the configuration is replaced by the embedded one, whose tokens satisfy its \
 settings, and every upstream by an echo that shows what was forwarded. The client dev with the \
 secret dev-secret may have every scope that the routes name; [dev.clients] adds other clients. \
+Pages and other clients get tokens by authorization codes with PKCE, and may register themselves. \
 Everything listens on this machine only, whatever the file says; --listen, --admin and \
---issuer-listen are used as given.")]
+--issuer-listen are used as given.
+
+Example, with an MCP server on port 3000 as the upstream \"mcp\":
+  scopegate dev -c mcp.toml --upstream mcp=http://127.0.0.1:3000")]
 pub(super) struct Arguments {
     /// Address of the embedded issuer
     #[arg(
@@ -32,16 +39,48 @@ pub(super) struct Arguments {
         default_value = "127.0.0.1:9400"
     )]
     issuer_listen: SocketAddr,
+    /// Another redirect URI to which the embedded issuer sends a browser, in full; may be repeated
+    #[arg(long, value_name = "URI", value_parser = named_redirect_uri)]
+    redirect_uri: Vec<Box<str>>,
+    /// A server on this machine in place of the echo for an upstream; may be repeated
+    #[arg(long, value_name = "NAME=URL", value_parser = local_upstream)]
+    upstream: Vec<LocalUpstream>,
+}
+
+impl Arguments {
+    fn sandbox(&self) -> SandboxSettings {
+        SandboxSettings {
+            issuer: self.issuer_listen,
+            redirect_uris: self.redirect_uri.clone(),
+            upstreams: self.upstream.clone(),
+        }
+    }
+}
+
+fn local_upstream(text: &str) -> Result<LocalUpstream, String> {
+    let Some((name, url)) = text.split_once('=') else {
+        return Err("not a name and a URL like mcp=http://127.0.0.1:3000".into());
+    };
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    // Any client can have a token of the sandbox, so that it must not lead to a real upstream.
+    if url.is_tls() || !url.is_loopback() || url.path_and_query() != "/" {
+        return Err("only an address of this machine, like http://127.0.0.1:3000".into());
+    }
+    Ok(LocalUpstream {
+        name: name.into(),
+        url,
+    })
 }
 
 pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
     // The file is checked before anything starts, because most errors are in it.
-    let level = settings.load_in_place()?.log.level;
-    let log = logging::start(level).map_err(Failure::Runtime)?;
+    let config = settings.load_in_place()?;
+    check_upstreams(&config, arguments)?;
+    let log = logging::start(config.log.level).map_err(Failure::Runtime)?;
     log.note_panics();
     let signals = Signals::take().map_err(Failure::Runtime)?;
     let sandbox =
-        Sandbox::start(arguments.issuer_listen).map_err(|error| Failure::Sandbox(error.into()))?;
+        Sandbox::start(arguments.sandbox()).map_err(|error| Failure::Sandbox(error.into()))?;
     let sandbox = Arc::new(sandbox);
     let load = {
         let (settings, sandbox) = (settings.clone(), Arc::clone(&sandbox));
@@ -63,7 +102,19 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
 /// Loads the configuration, at the start and at each reload, and passes the scopes of its routes to
 /// the embedded issuer.
 fn load(settings: &Settings, sandbox: &Sandbox) -> Result<Config, Problems> {
-    Ok(settings.replace_addresses(sandbox.rewire(settings.load_in_place()?)))
+    let config = keep_to_loopback(settings.load_in_place()?);
+    Ok(sandbox.rewire(settings.replace_addresses(config)))
+}
+
+/// Checks that the configuration has the upstreams that the command line replaces.
+fn check_upstreams(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    for named in &arguments.upstream {
+        let mut upstreams = config.upstreams.iter();
+        if !upstreams.any(|upstream| *upstream.name == *named.name) {
+            return Err(Failure::NoUpstream(named.name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// The text that the command prints first.
@@ -156,6 +207,24 @@ mod tests {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }
         assert!(!text.contains("warning"), "{text}");
+    }
+
+    #[test]
+    fn only_a_server_on_this_machine_replaces_the_echo() {
+        let upstream = local_upstream("mcp=http://127.0.0.1:3000").unwrap();
+        assert_eq!(upstream.url.to_string(), "http://127.0.0.1:3000/");
+        assert_eq!(&*upstream.name, "mcp");
+        for text in [
+            "mcp",
+            "mcp=",
+            "mcp=127.0.0.1:3000",
+            "mcp=http://example.com",
+            "mcp=http://127.0.0.1.example.com",
+            "mcp=https://127.0.0.1",
+            "mcp=http://127.0.0.1/path",
+        ] {
+            assert!(local_upstream(text).is_err(), "{text}");
+        }
     }
 
     #[test]

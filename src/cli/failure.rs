@@ -23,6 +23,8 @@ pub(super) enum Failure {
     Token(TokenFailure),
     /// The embedded issuer or the echo cannot start.
     Sandbox(Box<dyn Error>),
+    /// The command line names an upstream that the configuration does not have.
+    NoUpstream(Box<str>),
     Start(StartError),
     Compile(CompileError),
     TokenFile(PathBuf, io::Error),
@@ -35,6 +37,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Start(StartError::Config(_) | StartError::Compile(_)) => PROBLEMS,
+            Self::NoUpstream(_) => USAGE,
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
             Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::Output(_) => PROBLEMS,
             Self::TokenFile(..) | Self::CertificateFile(..) => PROBLEMS,
@@ -57,6 +60,9 @@ impl Failure {
             Self::Problems(problems) => format!("error: {problems}"),
             Self::Token(failure) => format!("error: {failure}"),
             Self::Sandbox(error) => format!("error: {error}"),
+            Self::NoUpstream(name) => {
+                format!("error: --upstream: the configuration has no upstream {name:?}")
+            }
             Self::Start(error) => format!("error: {error}"),
             Self::Compile(error) => format!("error: {error}"),
             Self::TokenFile(file, error) => {

@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod settings;
 mod token;
+mod token_changes;
 mod token_failure;
 
 use std::ffi::OsString;

@@ -14,6 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
+use super::token_changes::TokenChanges;
 use super::token_failure::TokenFailure;
 use crate::net::{Url, UrlError, dial};
 use crate::tls::Tls;
@@ -28,15 +29,30 @@ const ANSWER_BYTES: u64 = 1 << 20;
 const ENDPOINT: &str = "/oauth2/token";
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   TOKEN=$(scopegate token --scope orders.read)
-  curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/orders";
+  curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/orders
+
+  scopegate token --expired                           an hour too old
+  scopegate token --not-yet-valid                     an hour too early
+  scopegate token --aud https://other.example.com     for another audience
+  scopegate token --iss https://other.example.com/    of an issuer that is not configured
+  scopegate token --claim client_id=other             of another client
+  scopegate token --claim tenant=acme --claim 'roles=[\"admin\"]'
+  scopegate token --without exp                       that never ends
+  scopegate token --typ dpop+jwt                      of another kind
+  scopegate token --kid other                         by a key that is not there
+  scopegate token --other-key                         by another key than its \"kid\" names
+  scopegate token --alg none                          without a signature
+  scopegate token --alg HS256                         with the public key as a secret
+  scopegate token --alg ES512                         by an algorithm that is not configured";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// A scope for the token; may be repeated
-    #[arg(long, required = true, value_name = "SCOPE")]
+    /// A scope for the token; may be repeated. Without it a changed token has every scope of the
+    /// client
+    #[arg(long, value_name = "SCOPE", required_unless_present_any = super::token_changes::OPTIONS)]
     scope: Vec<String>,
     /// The name of the issuer in the configuration; needed if there are several
     #[arg(long, value_name = "NAME")]
@@ -47,12 +63,11 @@ pub(super) struct Arguments {
     /// The secret of the client
     #[arg(long, value_name = "SECRET", default_value = CLIENT_SECRET)]
     client_secret: String,
-    /// Sign with another algorithm of the issuer, such as ES256
-    #[arg(long, value_name = "ALGORITHM")]
-    alg: Option<String>,
     /// The URL of the dev issuer
     #[arg(long, default_value = "http://127.0.0.1:9400", value_parser = url)]
     url: Url,
+    #[command(flatten)]
+    changes: TokenChanges,
 }
 
 /// Requests a token and returns it with a line end.
@@ -104,12 +119,21 @@ fn request(arguments: &Arguments) -> Request<Full<Bytes>> {
 }
 
 fn form(arguments: &Arguments) -> String {
-    let scope = encode(&arguments.scope.join(" "));
-    let form = format!("grant_type=client_credentials&scope={scope}");
-    match &arguments.alg {
-        Some(alg) => format!("{form}&alg={}", encode(alg)),
-        None => form,
+    let mut form = String::from("grant_type=client_credentials");
+    if !arguments.scope.is_empty() {
+        add(&mut form, "scope", &arguments.scope.join(" "));
     }
+    for (name, value) in arguments.changes.parameters() {
+        add(&mut form, name, &value);
+    }
+    form
+}
+
+fn add(form: &mut String, name: &str, value: &str) {
+    form.push('&');
+    form.push_str(name);
+    form.push('=');
+    form.push_str(&encode(value));
 }
 
 fn path(arguments: &Arguments) -> String {
@@ -136,7 +160,9 @@ async fn read(answer: Answer, address: &str) -> Result<String, TokenFailure> {
             false => Err(TokenFailure::NotDevIssuer(address.into())),
         };
     }
-    if let Some(endpoints) = answer.get("token_endpoints").and_then(Value::as_array) {
+    if text(&answer, "error") == Some("not_found") {
+        let endpoints = answer.get("token_endpoints").and_then(Value::as_array);
+        let endpoints = endpoints.map(Vec::as_slice).unwrap_or_default();
         return Err(TokenFailure::NoSuchIssuer(issuer_names(endpoints)));
     }
     match text(&answer, "error_description").or(text(&answer, "error")) {
@@ -187,9 +213,12 @@ mod tests {
     }
 
     fn parse(line: &str) -> Arguments {
-        Line::try_parse_from(std::iter::once("token").chain(line.split(' ')))
-            .unwrap()
-            .arguments
+        try_parse(line).unwrap()
+    }
+
+    fn try_parse(line: &str) -> Result<Arguments, clap::Error> {
+        let line = Line::try_parse_from(std::iter::once("token").chain(line.split(' ')));
+        line.map(|line| line.arguments)
     }
 
     /// Starts a server that answers one request with these fields and this body, and returns the
@@ -246,6 +275,30 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_token_needs_no_scope() {
+        assert!(try_parse("--issuer idp").is_err());
+        for name in super::super::token_changes::OPTIONS {
+            let flags = ["expired", "not_yet_valid", "other_key"];
+            let value = if flags.contains(&name) { "" } else { "=a=b" };
+            let line = format!("--{}{value}", name.replace('_', "-"));
+            assert!(try_parse(&line).is_ok(), "{line}");
+        }
+        assert!(try_parse("--expired --not-yet-valid").is_err());
+        assert!(try_parse("--claim name").is_err());
+    }
+
+    #[test]
+    fn changes_are_parameters_of_the_request() {
+        assert_eq!(
+            form(&parse(
+                "--expired --aud a --aud b --without sub --other-key"
+            )),
+            "grant_type=client_credentials&time=expired&key=other&\
+             claims=%7B%22aud%22%3A%5B%22a%22%2C%22b%22%5D%7D&omit=sub"
+        );
+    }
+
+    #[test]
     fn a_refusal_is_told_in_the_issuers_words() {
         let (_, refused) = ask(
             OURS,
@@ -257,13 +310,13 @@ mod tests {
         );
         let (_, unknown) = ask(
             OURS,
-            "{\"token_endpoints\":[\"/oauth2/token\",\"/idp/oauth2/token\"]}",
+            "{\"error\":\"not_found\",\"token_endpoints\":[\"/oauth2/token\",\"/idp/oauth2/token\"]}",
         );
         assert_eq!(
             unknown.unwrap_err().to_string(),
             "name one of the issuers with --issuer: \"idp\""
         );
-        let (_, early) = ask(OURS, "{\"token_endpoints\":[]}");
+        let (_, early) = ask(OURS, "{\"error\":\"not_found\"}");
         assert!(
             early
                 .unwrap_err()

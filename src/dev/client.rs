@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::form;
 use super::grant_error::GrantError;
+use super::redirect::is_registered;
 use crate::config::{DevClient, Secret};
 use crate::policy::Scope;
 
@@ -15,49 +16,101 @@ pub const CLIENT_ID: &str = "dev";
 /// The secret of the built-in client. It is public: its tokens lead to the echo only.
 pub const CLIENT_SECRET: &str = "dev-secret";
 
-/// A client and the scopes that it may have.
+/// A client and what it may do.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) id: Box<str>,
-    secret: Secret,
+    pub(super) secret: Option<Secret>,
+    /// Set if the client may exchange a code without its secret, as pages and native applications
+    /// do (RFC 6749 §2.1). PKCE protects the code.
+    pub(super) is_public: bool,
     pub(super) scopes: Vec<Scope>,
+    /// The redirect URIs of a client that registered itself; `None` for all that the rules allow.
+    pub(super) redirect_uris: Option<Vec<Box<str>>>,
+}
+
+/// The purpose for which a client authenticates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Its own token, which a public client cannot have (RFC 6749 §4.4).
+    OwnToken,
+    /// The exchange of a code.
+    Code,
 }
 
 impl Client {
-    /// Returns the built-in client `dev`, which may have every scope, and the clients of
-    /// `[dev.clients]`.
-    pub(super) fn all(configured: &[DevClient], every_scope: &[Scope]) -> Vec<Self> {
+    /// Returns the built-in client `dev`, which may have every scope, the clients of
+    /// `[dev.clients]`, and the clients whose tokens the issuer's entry accepts. `dev` is a public
+    /// client, too: its secret is known to everybody.
+    pub(super) fn all(
+        configured: &[DevClient],
+        client_ids: &[Box<str>],
+        every_scope: &[Scope],
+    ) -> Vec<Self> {
         let mut clients = vec![Self {
-            id: CLIENT_ID.into(),
-            secret: Secret::new(CLIENT_SECRET),
-            scopes: every_scope.to_vec(),
+            secret: Some(Secret::new(CLIENT_SECRET)),
+            ..Self::public(CLIENT_ID, every_scope)
         }];
         for client in configured {
             let scopes = client.scopes.as_deref().unwrap_or(every_scope);
             clients.push(Self {
-                id: client.id.clone(),
-                secret: client.secret.clone(),
-                scopes: scopes.to_vec(),
+                secret: Some(client.secret.clone()),
+                is_public: false,
+                ..Self::public(&client.id, scopes)
             });
+        }
+        for id in client_ids {
+            if clients.iter().all(|client| client.id != *id) {
+                clients.push(Self::public(id, every_scope));
+            }
         }
         clients
     }
 
-    /// Returns whether the credentials are those of this client.
-    pub(super) fn owns(&self, credentials: &Credentials) -> bool {
-        // Digests have the same length, so that the time of the comparison does not depend on the
-        // length of the secret.
-        let ours = digest(&SHA256, self.secret.expose().as_bytes());
-        let theirs = digest(&SHA256, credentials.secret.as_bytes());
-        let is_secret = verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok();
-        *self.id == *credentials.id && is_secret
+    fn public(id: &str, scopes: &[Scope]) -> Self {
+        Self {
+            id: id.into(),
+            secret: None,
+            is_public: true,
+            scopes: scopes.to_vec(),
+            redirect_uris: None,
+        }
     }
+
+    /// Returns whether the client may use this redirect URI, which the rules for all clients allow.
+    pub(super) fn has_redirect_uri(&self, uri: &str) -> bool {
+        match &self.redirect_uris {
+            None => true,
+            Some(registered) => registered.iter().any(|one| is_registered(one, uri)),
+        }
+    }
+
+    /// Returns whether the credentials are those of this client.
+    pub(super) fn owns(&self, credentials: &Credentials, purpose: Purpose) -> bool {
+        if *self.id != *credentials.id {
+            return false;
+        }
+        match (&self.secret, &credentials.secret) {
+            (Some(secret), Some(presented)) => is_same(secret.expose(), presented),
+            (_, None) => self.is_public && purpose == Purpose::Code,
+            (None, Some(_)) => false,
+        }
+    }
+}
+
+/// Compares digests, which have the same length, so that the time of the comparison does not depend
+/// on the length of the secret.
+fn is_same(secret: &str, presented: &str) -> bool {
+    let ours = digest(&SHA256, secret.as_bytes());
+    let theirs = digest(&SHA256, presented.as_bytes());
+    verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok()
 }
 
 /// The credentials that a client presents.
 pub(super) struct Credentials {
     pub(super) id: String,
-    secret: String,
+    /// The secret; `None` if the client only says who it is.
+    secret: Option<String>,
 }
 
 impl Credentials {
@@ -77,11 +130,11 @@ impl Credentials {
                 }
                 Ok(basic)
             }
-            (None, Some(id), Some(secret)) => Ok(Self {
+            (None, Some(id), secret) => Ok(Self {
                 id: id.into(),
-                secret: secret.into(),
+                secret: secret.map(str::to_owned),
             }),
-            (None, _, _) => Err(GrantError::NoAuthentication),
+            (None, None, _) => Err(GrantError::NoAuthentication),
         }
     }
 
@@ -105,7 +158,7 @@ impl Credentials {
         let decode = |half| form::decode(half).map_err(|_| GrantError::Authentication);
         Ok(Self {
             id: decode(id)?,
-            secret: decode(secret)?,
+            secret: Some(decode(secret)?),
         })
     }
 }
@@ -121,24 +174,27 @@ mod tests {
 
     fn client(id: &str, secret: &str) -> Client {
         Client {
-            id: id.into(),
-            secret: Secret::new(secret),
-            scopes: vec![],
+            secret: Some(Secret::new(secret)),
+            ..Client::public(id, &[])
         }
+    }
+
+    fn owns(client: &Client, pair: &str) -> bool {
+        client.owns(&basic(pair).unwrap(), Purpose::OwnToken)
     }
 
     #[test]
     fn basic_credentials_are_form_encoded() {
         let odd = client("a:b", "p+%");
-        assert!(odd.owns(&basic("a%3Ab:p%2B%25").unwrap()));
-        assert!(!odd.owns(&basic("a%3Ab:p%2B").unwrap()));
-        assert!(client("dev", "a:b").owns(&basic("dev:a:b").unwrap()));
+        assert!(owns(&odd, "a%3Ab:p%2B%25"));
+        assert!(!owns(&odd, "a%3Ab:p%2B"));
+        assert!(owns(&client("dev", "a:b"), "dev:a:b"));
     }
 
     #[test]
     fn a_secret_opens_its_own_client_only() {
         let dev = client("dev", "dev-secret");
-        assert!(dev.owns(&basic("dev:dev-secret").unwrap()));
+        assert!(owns(&dev, "dev:dev-secret"));
         for wrong in [
             "dev:",
             "dev:dev-secre",
@@ -146,8 +202,28 @@ mod tests {
             "Dev:dev-secret",
             ":dev-secret",
         ] {
-            assert!(!dev.owns(&basic(wrong).unwrap()), "{wrong}");
+            assert!(!owns(&dev, wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_a_public_client_exchanges_a_code_without_a_secret() {
+        let by_id = |id: &str| {
+            let mut body = form::Form::default();
+            body.add(format!("client_id={id}").as_bytes()).unwrap();
+            Credentials::of(None, &body).unwrap()
+        };
+        let public = Client::public("page", &[]);
+        assert!(public.owns(&by_id("page"), Purpose::Code));
+        assert!(!public.owns(&by_id("page"), Purpose::OwnToken));
+        assert!(!public.owns(&by_id("other"), Purpose::Code));
+        assert!(!public.owns(&basic("page:").unwrap(), Purpose::Code));
+        let confidential = Client {
+            is_public: false,
+            ..client("server", "s")
+        };
+        assert!(!confidential.owns(&by_id("server"), Purpose::Code));
+        assert!(confidential.owns(&basic("server:s").unwrap(), Purpose::Code));
     }
 
     #[test]
@@ -183,12 +259,17 @@ mod tests {
             scopes: None,
         };
         let scope = Scope::parse("orders.read").unwrap();
-        let clients = Client::all(&[other, free], std::slice::from_ref(&scope));
+        let ids = ["reader".into(), "page".into()];
+        let clients = Client::all(&[other, free], &ids, std::slice::from_ref(&scope));
+        assert_eq!(
+            clients.len(),
+            4,
+            "a client of both lists is the configured one"
+        );
         let owner = |pair: &str| {
-            let credentials = basic(pair).unwrap();
             clients
                 .iter()
-                .find(|client| client.owns(&credentials))
+                .find(|client| owns(client, pair))
                 .map(|client| client.scopes.clone())
         };
         assert_eq!(owner("dev:dev-secret"), Some(vec![scope.clone()]));

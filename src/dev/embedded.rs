@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use super::changes::{Changes, Signature, Time};
 use super::client::Client;
-use super::grant::TokenRequest;
+use super::grant::{CodeGrant, Grant, TokenRequest};
 use super::grant_error::GrantError;
 use super::key::{KeyRing, SigningKey};
+use super::memory::{Code, Memory};
+use super::resource::DevResource;
+use super::token::{new_jti, sign};
 use crate::clock::UnixTime;
-use crate::config;
+use crate::config::{self, DevClient};
 use crate::issuer::Algorithm;
-use crate::policy::Scope;
-use crate::token::{Audience, Rules, ScopeClaim};
+use crate::policy::{Claim, Scope};
+use crate::token::{Audience, ClaimDemand, Rules, ScopeClaim, TypPolicy};
 
 /// The lifetime of a token in seconds, Cognito's default.
 const LIFETIME: u64 = 3600;
@@ -28,28 +29,44 @@ pub(super) struct EmbeddedIssuer {
     /// One key for each configured algorithm; the first is the default.
     keys: Vec<Arc<SigningKey>>,
     clients: Vec<Client>,
-    scopes: Vec<Scope>,
+    /// Every scope that the routes name.
+    pub(super) scopes: Vec<Scope>,
+    common: Arc<Common>,
 }
 
-/// A token that was issued.
-pub(super) struct Grant {
+/// What the issuers of one configuration have in common.
+pub(super) struct Common {
+    pub(super) clients: Vec<DevClient>,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) resources: Vec<DevResource>,
+    /// Keys that no issuer publishes.
+    pub(super) other_keys: Arc<KeyRing>,
+}
+
+/// The answer to a token request.
+pub(super) struct TokenAnswer {
     pub(super) access_token: String,
     pub(super) expires_in: u64,
-    /// The granted scopes, if they differ from the requested ones (RFC 6749 §5.1).
+    /// The granted scopes, if they may differ from the requested ones (RFC 6749 §5.1).
     pub(super) scope: Option<String>,
+    pub(super) id_token: Option<String>,
+}
+
+/// What a token says of its bearer.
+struct Holder<'a> {
+    client: &'a Client,
+    subject: Option<&'a str>,
+    scope: &'a str,
+    audience: Option<&'a str>,
 }
 
 impl EmbeddedIssuer {
-    pub(super) fn new(
-        entry: &config::Issuer,
-        keys: &KeyRing,
-        clients: Vec<Client>,
-        scopes: Vec<Scope>,
-    ) -> Self {
+    pub(super) fn new(entry: &config::Issuer, keys: &KeyRing, common: Arc<Common>) -> Self {
         let mut algorithms = entry.entry.algorithms.clone();
         // The sort is stable: RS256, which Cognito and most providers use, becomes the default if
         // it is configured.
         algorithms.sort_by_key(|algorithm| *algorithm != Algorithm::RS256);
+        let client_ids = &entry.rules.client_ids;
         Self {
             name: Arc::clone(&entry.entry.name),
             issuer: Arc::clone(&entry.entry.issuer),
@@ -58,8 +75,9 @@ impl EmbeddedIssuer {
                 .into_iter()
                 .map(|algorithm| keys.key(algorithm))
                 .collect(),
-            clients,
-            scopes,
+            clients: Client::all(&common.clients, client_ids, &common.scopes),
+            scopes: common.scopes.clone(),
+            common,
         }
     }
 
@@ -69,94 +87,284 @@ impl EmbeddedIssuer {
         json!({ "keys": keys })
     }
 
-    /// Returns the metadata (OpenID Connect Discovery §3). Its `issuer` is the configured one,
-    /// which is also the `iss` of the tokens.
-    pub(super) fn metadata(&self, base: &str) -> Value {
-        let algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm.name()).collect();
-        let scopes: Vec<_> = self.scopes.iter().map(Scope::as_str).collect();
-        json!({
-            "issuer": *self.issuer,
-            "token_endpoint": format!("{base}/oauth2/token"),
-            "jwks_uri": format!("{base}/.well-known/jwks.json"),
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "scopes_supported": scopes,
-            // Discovery requires these three members, which concern the sign-in of users; this
-            // issuer has none.
-            "response_types_supported": [],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": algorithms,
+    /// Returns the names of the algorithms of the published keys.
+    pub(super) fn algorithms(&self) -> Vec<&'static str> {
+        self.keys.iter().map(|key| key.algorithm.name()).collect()
+    }
+
+    /// Returns the client of this id, which is configured or has registered itself.
+    pub(super) fn client(&self, id: &str, memory: &Memory) -> Option<Client> {
+        if let Some(client) = self.clients.iter().find(|client| *client.id == *id) {
+            return Some(client.clone());
+        }
+        let registration = memory.registrations.get(id)?;
+        Some(Client {
+            id: id.into(),
+            secret: registration.secret.clone(),
+            is_public: registration.secret.is_none(),
+            scopes: self.scopes.clone(),
+            redirect_uris: Some(registration.redirect_uris.clone()),
         })
     }
 
+    /// Returns the `aud` of a token for a resource (RFC 8707 §2), and without one the first of the
+    /// configured audiences; `None` if the entry asks for no audience.
+    ///
+    /// # Errors
+    /// [`GrantError::Resource`] if nothing here is the resource.
+    pub(super) fn audience<'a>(
+        &'a self,
+        resource: Option<&'a str>,
+    ) -> Result<Option<&'a str>, GrantError> {
+        let configured = match &self.rules.audience {
+            Audience::OneOf(audiences) => audiences.as_slice(),
+            Audience::Any => &[],
+        };
+        let first = configured.first().map(|audience| &**audience);
+        let Some(asked) = resource else {
+            return Ok(first);
+        };
+        let mut resources = self.common.resources.iter();
+        let found = resources.find(|resource| resource.is_at(asked));
+        let wanted = found.map_or(asked, |resource| &*resource.configured);
+        let mut audiences = configured.iter();
+        let audience = audiences.find(|audience| DevResource::is_same(audience, wanted));
+        match (audience, found) {
+            (Some(audience), _) => Ok(Some(audience)),
+            (None, Some(_)) => Ok(first.or(Some(wanted))),
+            (None, None) => Err(GrantError::Resource),
+        }
+    }
+
     /// Authenticates the client and issues a token with the scopes that it may have.
-    pub(super) fn grant(&self, request: &TokenRequest, now: UnixTime) -> Result<Grant, GrantError> {
-        let client = self.authenticate(request)?;
-        let scopes = request.scopes.as_ref().unwrap_or(&client.scopes);
+    pub(super) fn grant(
+        &self,
+        request: &TokenRequest,
+        memory: &mut Memory,
+        now: UnixTime,
+    ) -> Result<TokenAnswer, GrantError> {
+        let client = self.authenticate(request, memory)?;
+        match &request.grant {
+            Grant::ClientCredentials { scopes } => {
+                self.own_token(&client, scopes.as_deref(), request, now)
+            }
+            Grant::Code(grant) => self.token_for_code(&client, grant, request, memory, now),
+        }
+    }
+
+    fn authenticate(&self, request: &TokenRequest, memory: &Memory) -> Result<Client, GrantError> {
+        let credentials = &request.credentials;
+        let purpose = request.grant.purpose();
+        match self.client(&credentials.id, memory) {
+            Some(client) if client.owns(credentials, purpose) => Ok(client),
+            _ => Err(GrantError::Authentication),
+        }
+    }
+
+    fn own_token(
+        &self,
+        client: &Client,
+        asked: Option<&[Scope]>,
+        request: &TokenRequest,
+        now: UnixTime,
+    ) -> Result<TokenAnswer, GrantError> {
+        let scopes = asked.unwrap_or(&client.scopes);
         for scope in scopes {
             if !client.scopes.contains(scope) {
                 return Err(GrantError::Scope(scope.clone()));
             }
         }
-        let key = self.key(request.algorithm).ok_or(GrantError::Algorithm)?;
         let scope = join(scopes);
-        let claims = self.claims(&client.id, &scope, now);
-        let is_told = request.scopes.is_none() && !scope.is_empty();
-        Ok(Grant {
-            access_token: sign(key, &claims)?,
+        let holder = Holder {
+            client,
+            subject: None,
+            scope: &scope,
+            audience: self.audience(request.resource.as_deref())?,
+        };
+        let access_token = self.access_token(&holder, &request.changes, now)?;
+        let is_told = asked.is_none() && !scope.is_empty();
+        Ok(TokenAnswer {
+            access_token,
             expires_in: LIFETIME,
             scope: is_told.then_some(scope),
+            id_token: None,
         })
     }
 
-    fn authenticate(&self, request: &TokenRequest) -> Result<&Client, GrantError> {
-        for client in &self.clients {
-            if client.owns(&request.credentials) {
-                return Ok(client);
-            }
-        }
-        Err(GrantError::Authentication)
-    }
-
-    fn key(&self, algorithm: Option<Algorithm>) -> Option<&Arc<SigningKey>> {
-        match algorithm {
-            Some(wanted) => self.keys.iter().find(|key| key.algorithm == wanted),
-            None => self.keys.first(),
-        }
-    }
-
-    /// Returns the claims of a Cognito client-credentials token, adapted to the settings of the
-    /// issuer.
-    fn claims(&self, client: &str, scope: &str, now: UnixTime) -> Map<String, Value> {
-        // If the settings list clients, only their tokens are accepted, and `dev` is not among
-        // them.
-        let client = match self.rules.client_ids.first() {
-            Some(id) => id,
-            None => client,
+    fn token_for_code(
+        &self,
+        client: &Client,
+        grant: &CodeGrant,
+        request: &TokenRequest,
+        memory: &mut Memory,
+        now: UnixTime,
+    ) -> Result<TokenAnswer, GrantError> {
+        let code = memory.redeem(grant, client, now)?;
+        let resource = match (&code.resource, &request.resource) {
+            (Some(one), Some(other)) if one != other => return Err(GrantError::Resource),
+            (resource, asked) => resource.as_deref().or(asked.as_deref()),
         };
+        let scope = join(&code.scopes);
+        let holder = Holder {
+            client,
+            subject: Some(&code.subject),
+            scope: &scope,
+            audience: self.audience(resource)?,
+        };
+        let access_token = self.access_token(&holder, &request.changes, now)?;
+        Ok(TokenAnswer {
+            access_token,
+            expires_in: LIFETIME,
+            scope: (!scope.is_empty()).then(|| scope.clone()),
+            id_token: match code.is_openid {
+                true => Some(self.id_token(&code, now)?),
+                false => None,
+            },
+        })
+    }
+
+    /// Issues an access token, with the changes that were asked for.
+    fn access_token(
+        &self,
+        holder: &Holder<'_>,
+        changes: &Changes,
+        now: UnixTime,
+    ) -> Result<String, GrantError> {
+        let published = self.keys.first().ok_or(GrantError::Signing)?;
+        let default = Signature::Key(published.algorithm);
+        let signature = changes.signature.unwrap_or(default);
+        let (key, kid) = self.key(signature, changes.is_other_key, published);
+        let mut header = Map::new();
+        header.insert("kid".into(), (*kid).into());
+        header.insert("alg".into(), signature.name().into());
+        if self.rules.typ == TypPolicy::AtJwt {
+            header.insert("typ".into(), "at+jwt".into());
+        }
+        let mut claims = self.claims(holder, changes.time, now);
+        changes.apply(&mut header, &mut claims);
+        sign(&key, signature, header, claims)
+    }
+
+    /// Returns the key that signs, and the `kid` in the header: that of the key which the issuer
+    /// publishes for the algorithm, if there is one.
+    fn key(
+        &self,
+        signature: Signature,
+        is_other: bool,
+        default: &Arc<SigningKey>,
+    ) -> (Arc<SigningKey>, Box<str>) {
+        let Signature::Key(algorithm) = signature else {
+            return (Arc::clone(default), default.kid.clone());
+        };
+        let mut keys = self.keys.iter();
+        let published = keys.find(|key| key.algorithm == algorithm);
+        let key = match published {
+            Some(key) if !is_other => Arc::clone(key),
+            _ => self.common.other_keys.key(algorithm),
+        };
+        let kid = published.unwrap_or(&key).kid.clone();
+        (key, kid)
+    }
+
+    /// Returns the claims of a Cognito token, adapted to the settings of the issuer.
+    fn claims(&self, holder: &Holder<'_>, time: Time, now: UnixTime) -> Map<String, Value> {
+        let client = self.client_id(holder.client);
         let token_use = self.rules.token_use.as_deref().unwrap_or("access");
+        let times = self.times(time, now);
         let mut claims = Map::new();
         let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
-        set("sub", client.into());
+        set("sub", holder.subject.unwrap_or(client).into());
         set("client_id", client.into());
         set("token_use", token_use.into());
-        set("auth_time", now.0.into());
-        set("iat", now.0.into());
-        set("exp", now.0.saturating_add(LIFETIME).into());
+        set("auth_time", times.issued.into());
+        set("iat", times.issued.into());
+        set("exp", times.ends.into());
         set("iss", (*self.issuer).into());
         set("version", 2.into());
         set("jti", new_jti().into());
-        if !scope.is_empty()
+        if let Some(begins) = times.begins {
+            set("nbf", begins.into());
+        }
+        if !holder.scope.is_empty()
             && let Some(claim) = self.scope_claim()
         {
-            set(&claim.path, granting(claim, scope));
+            set(&claim.path, granting(claim, holder.scope));
         }
-        if let Audience::OneOf(audiences) = &self.rules.audience
-            && let Some(audience) = audiences.first()
-        {
-            set("aud", (**audience).into());
-        }
+        match holder.audience {
+            Some(audience) => set("aud", audience.into()),
+            // Such a token has an audience, whatever it is (RFC 9068 §2.2).
+            None if self.rules.typ == TypPolicy::AtJwt => set("aud", "dev".into()),
+            None => None,
+        };
+        self.add_required(&mut claims);
         claims
+    }
+
+    /// Adds the claims that the settings require. A dotted path becomes the name of a single
+    /// member, which is tried as well.
+    fn add_required(&self, claims: &mut Map<String, Value>) {
+        for required in &self.rules.required_claims {
+            let name = &*required.claim;
+            match &required.demand {
+                ClaimDemand::OneOf(values) => {
+                    let value = values.first().map_or(Value::Null, json_of);
+                    claims.insert(name.into(), value);
+                }
+                ClaimDemand::Present if !claims.contains_key(name) => {
+                    claims.insert(name.into(), "dev".into());
+                }
+                ClaimDemand::Present => {}
+            }
+        }
+    }
+
+    /// Returns the client that a token names. If the settings list clients, only their tokens are
+    /// accepted, and `dev` is not among them.
+    fn client_id<'a>(&'a self, client: &'a Client) -> &'a str {
+        let ids = &self.rules.client_ids;
+        match ids.first() {
+            Some(first) if !ids.contains(&client.id) => first,
+            _ => &client.id,
+        }
+    }
+
+    fn times(&self, time: Time, now: UnixTime) -> Times {
+        // More than the clocks may differ.
+        let away = LIFETIME.saturating_add(self.rules.leeway.as_secs());
+        let issued = match time {
+            Time::Now | Time::NotYetValid => now.0,
+            Time::Expired => now.0.saturating_sub(away.saturating_add(LIFETIME)),
+        };
+        let begins = match time {
+            Time::NotYetValid => Some(now.0.saturating_add(away)),
+            Time::Now | Time::Expired => None,
+        };
+        Times {
+            issued,
+            begins,
+            ends: begins.unwrap_or(issued).saturating_add(LIFETIME),
+        }
+    }
+
+    /// Issues an ID token (OpenID Connect Core §2). Its `iss` is that of the metadata, by which a
+    /// client checks it.
+    fn id_token(&self, code: &Code, now: UnixTime) -> Result<String, GrantError> {
+        let key = self.keys.first().ok_or(GrantError::Signing)?;
+        let mut header = Map::new();
+        header.insert("kid".into(), (*key.kid).into());
+        header.insert("alg".into(), key.algorithm.name().into());
+        let mut claims = Map::new();
+        let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
+        set("iss", (*code.issuer_url).into());
+        set("sub", (*code.subject).into());
+        set("aud", (*code.client).into());
+        set("iat", now.0.into());
+        set("auth_time", now.0.into());
+        set("exp", now.0.saturating_add(LIFETIME).into());
+        if let Some(nonce) = &code.nonce {
+            set("nonce", (**nonce).into());
+        }
+        sign(key, Signature::Key(key.algorithm), header, claims)
     }
 
     /// Returns the claim that the settings read scopes from. A dotted path is also tried as the
@@ -177,43 +385,24 @@ fn granting(claim: &ScopeClaim, scope: &str) -> Value {
     Value::Object(names.collect())
 }
 
-fn join(scopes: &[Scope]) -> String {
-    let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
-    names.join(" ")
+/// The times in a token, in seconds since 1970.
+struct Times {
+    issued: u64,
+    begins: Option<u64>,
+    ends: u64,
 }
 
-/// Signs a compact JWS (RFC 7515 §7.1). The header has no `typ`, like Cognito's.
-fn sign(key: &SigningKey, claims: &Map<String, Value>) -> Result<String, GrantError> {
-    let header = encode(&json!({ "kid": key.kid, "alg": key.algorithm.name() }));
-    let input = format!("{header}.{}", encode(&Value::from(claims.clone())));
-    match key.sign(input.as_bytes()) {
-        Ok(signature) => Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))),
-        Err(_) => Err(GrantError::Signing),
+/// Returns a scalar of the configuration as JSON.
+fn json_of(claim: &Claim) -> Value {
+    match claim {
+        Claim::Bool(is_true) => (*is_true).into(),
+        Claim::Number(digits) => serde_json::from_str(digits).unwrap_or_default(),
+        Claim::Text(text) => (**text).into(),
+        Claim::Null | Claim::List(_) | Claim::Map(_) => Value::Null,
     }
 }
 
-fn encode(json: &Value) -> String {
-    URL_SAFE_NO_PAD.encode(escape_slashes(&json.to_string()))
-}
-
-/// Writes `/` as `\/`, like Cognito. A JSON parser reads the same text, but code that only searches
-/// the JSON does not find it.
-fn escape_slashes(json: &str) -> String {
-    json.replace('/', "\\/")
-}
-
-/// Returns a random UUID (RFC 9562 §5.4).
-fn new_jti() -> String {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("the system has random numbers");
-    let random = u128::from_be_bytes(bytes);
-    let bits = random & !(0xf000 << 64) & !(0xc000 << 48) | (0x4000 << 64) | (0x8000 << 48);
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        bits >> 96,
-        bits >> 80 & 0xffff,
-        bits >> 64 & 0xffff,
-        bits >> 48 & 0xffff,
-        bits & 0xffff_ffff_ffff
-    )
+fn join(scopes: &[Scope]) -> String {
+    let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+    names.join(" ")
 }

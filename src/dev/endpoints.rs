@@ -1,53 +1,146 @@
-//! The HTTP endpoints of the embedded issuer: tokens, metadata and keys.
+//! The HTTP endpoints of the embedded issuer: codes, tokens, clients, metadata and keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, SERVER, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL,
+    CONTENT_TYPE, LOCATION, PRAGMA, SERVER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::embedded::{EmbeddedIssuer, Grant};
+use super::authorization::{Context, authorize};
+use super::embedded::{EmbeddedIssuer, TokenAnswer};
 use super::grant::{Parts, TokenRequest};
 use super::grant_error::GrantError;
+use super::memory::Memory;
+use super::metadata::{AUTHORIZE, JWKS, REGISTER, TOKEN, metadata};
+use super::redirect::RedirectRules;
+use super::registration::register;
 use crate::clock;
 
 /// The `Server` field, by which `scopegate token` recognises a dev issuer.
 pub const SERVER_NAME: &str = "scopegate-dev";
-/// The largest body of a token request in bytes.
+/// The largest body of a request in bytes.
 const BODY_BYTES: usize = 64 << 10;
 /// The time limit for receiving that body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const TOKEN: &str = "/oauth2/token";
-const METADATA: &str = "/.well-known/openid-configuration";
-const JWKS: &str = "/.well-known/jwks.json";
+/// The names of the metadata: that of RFC 8414 §3 and that of OpenID Connect Discovery §4.
+const METADATA: [&str; 2] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+];
 
-/// The issuers of the current configuration.
-#[derive(Default)]
-pub(super) struct Issuers(ArcSwap<Vec<Arc<EmbeddedIssuer>>>);
+/// The characters of an issuer's name that stand for themselves in a URL.
+const IN_NAME: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
-impl Issuers {
-    pub(super) fn replace(&self, issuers: Vec<Arc<EmbeddedIssuer>>) {
-        self.0.store(Arc::new(issuers));
+/// The issuers of the current configuration, and what they keep over reloads.
+pub(super) struct Issuers {
+    current: ArcSwap<Vec<Arc<EmbeddedIssuer>>>,
+    memory: Mutex<Memory>,
+    redirect_rules: RedirectRules,
+    /// The URL that the issuers' paths start from.
+    base: Box<str>,
+}
+
+/// An endpoint of an issuer.
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Token,
+    Authorize,
+    Register,
+    Metadata,
+    Jwks,
+}
+
+/// The endpoint that a request is for.
+struct Found {
+    endpoint: Endpoint,
+    issuer: Arc<EmbeddedIssuer>,
+    /// The URL of the issuer, as the client has it.
+    url: String,
+}
+
+impl Endpoint {
+    /// Returns the endpoint of a path, and the path of its issuer.
+    fn of(path: &str) -> Option<(Self, &str)> {
+        for (end, endpoint) in [
+            (TOKEN, Self::Token),
+            (AUTHORIZE, Self::Authorize),
+            (REGISTER, Self::Register),
+            (JWKS, Self::Jwks),
+        ] {
+            if let Some(prefix) = path.strip_suffix(end) {
+                return Some((endpoint, prefix));
+            }
+        }
+        for name in METADATA {
+            // RFC 8414 §3.1 puts the name before the path of the issuer, OpenID Connect behind it.
+            if let Some(prefix) = path.strip_suffix(name).or(path.strip_prefix(name)) {
+                return Some((Self::Metadata, prefix));
+            }
+        }
+        None
     }
 
-    /// Returns the issuer of a path that ends in this endpoint.
-    fn of(&self, path: &str, endpoint: &str) -> Option<Arc<EmbeddedIssuer>> {
-        self.at(path.strip_suffix(endpoint)?)
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Token | Self::Register => &[Method::POST],
+            Self::Authorize | Self::Metadata | Self::Jwks => &[Method::GET, Method::HEAD],
+        }
+    }
+}
+
+impl Issuers {
+    pub(super) fn new(base: &str, redirect_rules: RedirectRules) -> Self {
+        Self {
+            current: ArcSwap::default(),
+            memory: Mutex::default(),
+            redirect_rules,
+            base: base.into(),
+        }
+    }
+
+    pub(super) fn replace(&self, issuers: Vec<Arc<EmbeddedIssuer>>) {
+        self.current.store(Arc::new(issuers));
+    }
+
+    /// Returns the URL of an issuer.
+    pub(super) fn url_of(&self, name: &str) -> String {
+        format!("{}/{}", self.base, utf8_percent_encode(name, IN_NAME))
+    }
+
+    fn find(&self, path: &str) -> Option<Found> {
+        let (endpoint, prefix) = Endpoint::of(path)?;
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let issuer = self.at(prefix)?;
+        let url = match prefix {
+            "" => self.base.to_string(),
+            _ => self.url_of(&issuer.name),
+        };
+        Some(Found {
+            endpoint,
+            issuer,
+            url,
+        })
     }
 
     /// Returns the issuer of `/<name>`; the empty path is valid if there is only one.
     fn at(&self, prefix: &str) -> Option<Arc<EmbeddedIssuer>> {
-        let issuers = self.0.load();
+        let issuers = self.current.load();
         if let ([only], "") = (issuers.as_slice(), prefix) {
             return Some(Arc::clone(only));
         }
@@ -58,50 +151,90 @@ impl Issuers {
     }
 
     fn names(&self) -> Vec<Arc<str>> {
-        self.0
-            .load()
+        let issuers = self.current.load();
+        issuers
             .iter()
             .map(|issuer| Arc::clone(&issuer.name))
             .collect()
     }
 }
 
-/// Answers one request. `base` is the URL that the issuers' paths start from.
-pub(super) async fn answer<B>(
-    issuers: Arc<Issuers>,
-    base: Arc<str>,
-    request: Request<B>,
-) -> Response<Full<Bytes>>
+/// Answers one request. Pages of any origin may read every answer: whoever can open a page can have
+/// a token by the secret of `dev`, too.
+pub(super) async fn answer<B>(issuers: Arc<Issuers>, request: Request<B>) -> Response<Full<Bytes>>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let path = request.uri().path();
-    if let Some(issuer) = issuers.of(path, TOKEN) {
-        if request.method() != Method::POST {
-            return method_not_allowed(&[Method::POST]);
+    let mut response = match issuers.find(request.uri().path()) {
+        _ if request.method() == Method::OPTIONS => preflight(),
+        None => not_found(&issuers),
+        Some(found) => {
+            let methods = found.endpoint.methods();
+            if methods.contains(request.method()) {
+                found.answer(&issuers, request).await
+            } else {
+                method_not_allowed(methods)
+            }
         }
-        return match token(&issuer, request).await {
-            Ok(grant) => granted(&grant),
-            Err(error) => refused(&error),
-        };
-    }
-    let document = if let Some(issuer) = issuers.of(path, METADATA) {
-        issuer.metadata(&format!("{base}/{}", issuer.name))
-    } else if let Some(issuer) = issuers.of(path, JWKS) {
-        issuer.jwks()
-    } else {
-        return not_found(&issuers);
     };
-    let allowed = [Method::GET, Method::HEAD];
-    if allowed.contains(request.method()) {
-        reply(StatusCode::OK, &document)
-    } else {
-        method_not_allowed(&allowed)
+    let headers = response.headers_mut();
+    headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("WWW-Authenticate"),
+    );
+    response
+}
+
+impl Found {
+    async fn answer<B>(&self, issuers: &Issuers, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match self.endpoint {
+            Endpoint::Metadata => reply(StatusCode::OK, &metadata(&self.issuer, &self.url)),
+            Endpoint::Jwks => reply(StatusCode::OK, &self.issuer.jwks()),
+            Endpoint::Authorize => {
+                let query = request.uri().query().unwrap_or_default();
+                match self.authorize(issuers, query) {
+                    Ok(location) => redirect(&location),
+                    Err(error) => uncached(reply(StatusCode::BAD_REQUEST, &described(&error))),
+                }
+            }
+            Endpoint::Token => match token(issuers, &self.issuer, request).await {
+                Ok(granted) => token_response(&granted),
+                Err(error) => refused(&error),
+            },
+            Endpoint::Register => match registered(issuers, request).await {
+                Ok(client) => uncached(reply(StatusCode::CREATED, &client)),
+                Err(error) => refused(&error),
+            },
+        }
+    }
+
+    fn authorize(&self, issuers: &Issuers, query: &str) -> Result<String, GrantError> {
+        let context = Context {
+            issuer: &self.issuer,
+            issuer_url: &self.url,
+            rules: &issuers.redirect_rules,
+            now: clock::now().unix,
+        };
+        let mut memory = issuers
+            .memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        authorize(&context, query, &mut memory)
     }
 }
 
-async fn token<B>(issuer: &EmbeddedIssuer, request: Request<B>) -> Result<Grant, GrantError>
+async fn token<B>(
+    issuers: &Issuers,
+    issuer: &EmbeddedIssuer,
+    request: Request<B>,
+) -> Result<TokenAnswer, GrantError>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -116,7 +249,29 @@ where
         query: head.uri.query().unwrap_or_default(),
         body: &body,
     })?;
-    issuer.grant(&request, clock::now().unix)
+    let mut memory = issuers
+        .memory
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    issuer.grant(&request, &mut memory, clock::now().unix)
+}
+
+async fn registered<B>(issuers: &Issuers, request: Request<B>) -> Result<Value, GrantError>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = read(request.into_body()).await?;
+    let mut memory = issuers
+        .memory
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    register(
+        &body,
+        &issuers.redirect_rules,
+        &mut memory,
+        clock::now().unix,
+    )
 }
 
 async fn read<B>(body: B) -> Result<Bytes, GrantError>
@@ -134,7 +289,7 @@ where
 
 /// Formats a token response (RFC 6749 §5.1). The token comes first, so that `cut -d '"' -f 4`
 /// extracts it.
-fn granted(grant: &Grant) -> Response<Full<Bytes>> {
+fn token_response(granted: &TokenAnswer) -> Response<Full<Bytes>> {
     #[derive(Serialize)]
     struct TokenResponse<'a> {
         access_token: &'a str,
@@ -142,24 +297,57 @@ fn granted(grant: &Grant) -> Response<Full<Bytes>> {
         token_type: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id_token: Option<&'a str>,
     }
     let answer = TokenResponse {
-        access_token: &grant.access_token,
-        expires_in: grant.expires_in,
+        access_token: &granted.access_token,
+        expires_in: granted.expires_in,
         token_type: "Bearer",
-        scope: grant.scope.as_deref(),
+        scope: granted.scope.as_deref(),
+        id_token: granted.id_token.as_deref(),
     };
     uncached(reply(StatusCode::OK, &answer))
 }
 
-/// Formats an error response (RFC 6749 §5.2).
+/// Returns the body of an error response (RFC 6749 §5.2).
+fn described(error: &GrantError) -> Value {
+    json!({ "error": error.code(), "error_description": error.to_string() })
+}
+
+/// Formats an error response.
 fn refused(error: &GrantError) -> Response<Full<Bytes>> {
-    let answer = json!({ "error": error.code(), "error_description": error.to_string() });
-    let mut response = uncached(reply(error.status(), &answer));
+    let mut response = uncached(reply(error.status(), &described(error)));
     if error.status() == StatusCode::UNAUTHORIZED {
         let challenge =
             HeaderValue::from_static("Basic realm=\"scopegate dev\", charset=\"UTF-8\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// Sends the browser to a redirect URI (RFC 6749 §4.1.2).
+fn redirect(location: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::FOUND;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    uncached(response)
+}
+
+/// Lets a page send any request.
+fn preflight() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in [
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "*, Authorization"),
+        (ACCESS_CONTROL_MAX_AGE, "300"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -180,7 +368,11 @@ fn not_found(issuers: &Issuers) -> Response<Full<Bytes>> {
     for name in names {
         endpoints.push(format!("/{name}{TOKEN}"));
     }
-    let answer = json!({ "error": "not_found", "token_endpoints": endpoints });
+    let mut answer = Map::new();
+    answer.insert("error".into(), "not_found".into());
+    if !endpoints.is_empty() {
+        answer.insert("token_endpoints".into(), json!(endpoints));
+    }
     reply(StatusCode::NOT_FOUND, &answer)
 }
 
@@ -204,6 +396,5 @@ fn reply(status: StatusCode, answer: &impl Serialize) -> Response<Full<Bytes>> {
         CONTENT_TYPE,
         HeaderValue::from_static("application/json;charset=UTF-8"),
     );
-    headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     response
 }

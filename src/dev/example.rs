@@ -313,7 +313,7 @@ fn sample(pattern: &str) -> String {
 }
 
 /// Returns an address to connect to: a listener on all addresses is also reachable on this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
     }

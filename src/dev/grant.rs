@@ -1,19 +1,37 @@
-//! A token request (RFC 6749 §4.4.2).
+//! A token request (RFC 6749 §4.1.3 and §4.4.2).
 
-use super::client::Credentials;
+use super::changes::Changes;
+use super::client::{Credentials, Purpose};
 use super::form::Form;
 use super::grant_error::GrantError;
-use crate::issuer::Algorithm;
 use crate::policy::Scope;
 
-/// A well-formed client-credentials request whose client is not authenticated yet.
+/// A well-formed token request whose client is not authenticated yet.
 pub(super) struct TokenRequest {
     pub(super) credentials: Credentials,
-    /// The requested scopes without repetition; `None` asks for every scope that the client may
-    /// have.
-    pub(super) scopes: Option<Vec<Scope>>,
-    /// The algorithm to sign with, from the non-standard parameter `alg`.
-    pub(super) algorithm: Option<Algorithm>,
+    pub(super) grant: Grant,
+    /// The resource that the token is for (RFC 8707 §2).
+    pub(super) resource: Option<Box<str>>,
+    pub(super) changes: Changes,
+}
+
+/// The grant by which a client asks for a token.
+pub(super) enum Grant {
+    ClientCredentials {
+        /// The requested scopes without repetition; `None` asks for every scope that the client may
+        /// have.
+        scopes: Option<Vec<Scope>>,
+    },
+    Code(CodeGrant),
+}
+
+/// An authorization code with what proves that the client asked for it.
+pub(super) struct CodeGrant {
+    pub(super) code: Box<str>,
+    /// The redirect URI of the authorization request, which OAuth 2.1 leaves out.
+    pub(super) redirect_uri: Option<Box<str>>,
+    /// The verifier of PKCE (RFC 7636 §4.5).
+    pub(super) verifier: Box<str>,
 }
 
 /// The parts of an HTTP request that a token request consists of.
@@ -34,18 +52,42 @@ impl TokenRequest {
             [one] => Some(*one),
             _ => return Err(GrantError::TwoAuthentications),
         };
-        match form.value("grant_type") {
-            Some("client_credentials") => {}
+        let grant = match form.value("grant_type") {
+            Some("client_credentials") => Grant::ClientCredentials {
+                scopes: form.value("scope").map(parse_scopes).transpose()?,
+            },
+            Some("authorization_code") => Grant::Code(CodeGrant::parse(&form)?),
             Some(_) => return Err(GrantError::GrantType),
             None => return Err(GrantError::NoGrantType),
-        }
-        let algorithm = form
-            .value("alg")
-            .map(|name| Algorithm::parse(name).ok_or(GrantError::Algorithm));
+        };
         Ok(Self {
             credentials: Credentials::of(authorization, &form)?,
-            scopes: form.value("scope").map(parse_scopes).transpose()?,
-            algorithm: algorithm.transpose()?,
+            grant,
+            resource: form.value("resource").map(Box::from),
+            changes: Changes::parse(&form)?,
+        })
+    }
+}
+
+impl Grant {
+    /// Returns the purpose for which the client authenticates.
+    pub(super) fn purpose(&self) -> Purpose {
+        match self {
+            Self::ClientCredentials { .. } => Purpose::OwnToken,
+            Self::Code(_) => Purpose::Code,
+        }
+    }
+}
+
+impl CodeGrant {
+    fn parse(form: &Form) -> Result<Self, GrantError> {
+        let (Some(code), Some(verifier)) = (form.value("code"), form.value("code_verifier")) else {
+            return Err(GrantError::NoCode);
+        };
+        Ok(Self {
+            code: code.into(),
+            redirect_uri: form.value("redirect_uri").map(Box::from),
+            verifier: verifier.into(),
         })
     }
 }
@@ -74,7 +116,8 @@ fn is_form(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-fn parse_scopes(text: &str) -> Result<Vec<Scope>, GrantError> {
+/// Parses a list of scopes, each once.
+pub(super) fn parse_scopes(text: &str) -> Result<Vec<Scope>, GrantError> {
     let mut scopes = Vec::new();
     for token in text.split(' ').filter(|token| !token.is_empty()) {
         let scope = Scope::parse(token).map_err(|_| GrantError::ScopeSyntax)?;
@@ -91,8 +134,10 @@ fn parse_scopes(text: &str) -> Result<Vec<Scope>, GrantError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::changes::Signature;
+    use super::super::form::FormError;
     use super::*;
-    use crate::dev::form::FormError;
+    use crate::issuer::Algorithm;
 
     const BASIC: &[u8] = b"Basic ZGV2OmRldi1zZWNyZXQ=";
 
@@ -106,27 +151,39 @@ mod tests {
         })
     }
 
+    /// Returns the requested scopes; none if there is no parameter.
+    fn names(request: &TokenRequest) -> Vec<&str> {
+        let Grant::ClientCredentials { scopes } = &request.grant else {
+            panic!("another grant");
+        };
+        scopes.iter().flatten().map(Scope::as_str).collect()
+    }
+
+    #[test]
+    fn a_code_comes_with_its_verifier() {
+        let ask = "grant_type=authorization_code&code=c&redirect_uri=http://127.0.0.1/";
+        let request = parse("", &format!("{ask}&code_verifier=v&resource=r")).unwrap();
+        assert_eq!(request.resource.as_deref(), Some("r"));
+        assert_eq!(request.grant.purpose(), Purpose::Code);
+        let Grant::Code(grant) = request.grant else {
+            panic!("another grant");
+        };
+        assert_eq!((&*grant.code, &*grant.verifier), ("c", "v"));
+        assert_eq!(grant.redirect_uri.as_deref(), Some("http://127.0.0.1/"));
+        assert_eq!(parse("", ask).err(), Some(GrantError::NoCode));
+    }
+
     #[test]
     fn parameters_come_in_the_body_or_in_the_query() {
         let body = parse("", "grant_type=client_credentials&scope=b+a+b&alg=ES256").unwrap();
-        let names: Vec<_> = body
-            .scopes
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(
-            (names, body.algorithm),
-            (vec!["b".into(), "a".into()], Some(Algorithm::ES256))
-        );
+        assert_eq!(names(&body), ["b", "a"]);
+        let signature = Some(Signature::Key(Algorithm::ES256));
+        assert_eq!(body.changes.signature, signature);
         let query = parse("grant_type=client_credentials", "").unwrap();
-        assert_eq!((query.scopes, query.credentials.id.as_str()), (None, "dev"));
-        assert!(
-            parse("grant_type=client_credentials&scope=", "unknown=1")
-                .unwrap()
-                .scopes
-                .is_none()
-        );
+        assert_eq!(query.credentials.id, "dev");
+        assert!(names(&query).is_empty());
+        let empty = parse("grant_type=client_credentials&scope=", "unknown=1").unwrap();
+        assert!(names(&empty).is_empty());
     }
 
     #[test]
@@ -162,7 +219,21 @@ mod tests {
             GrantError::GrantType,
             GrantError::ScopeSyntax,
             GrantError::Scope(Scope::parse("com.test.test/test.read").unwrap()),
+            GrantError::NoScope,
             GrantError::Algorithm,
+            GrantError::Changes("claims is not a JSON object"),
+            GrantError::Resource,
+            GrantError::NoClient,
+            GrantError::NoRedirectUri,
+            GrantError::RedirectUri,
+            GrantError::ResponseType,
+            GrantError::ResponseMode,
+            GrantError::Challenge,
+            GrantError::NoCode,
+            GrantError::Code,
+            GrantError::Verifier,
+            GrantError::Registration,
+            GrantError::RegistrationBody,
             GrantError::Signing,
         ] {
             let text = error.to_string();

@@ -1,4 +1,5 @@
-//! The reasons for refusing a token request (RFC 6749 §5.2).
+//! The reasons for refusing a token request (RFC 6749 §5.2), an authorization request (§4.1.2.1) or
+//! a registration (RFC 7591 §3.2.2).
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use http::StatusCode;
 use super::form::FormError;
 use crate::policy::Scope;
 
-/// The reason why no token is issued.
+/// The reason why no token and no code is issued, or no client registered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum GrantError {
     BodyTooLarge,
@@ -22,7 +23,26 @@ pub(super) enum GrantError {
     GrantType,
     ScopeSyntax,
     Scope(Scope),
+    NoScope,
     Algorithm,
+    /// A parameter that changes a token cannot be read, for this reason.
+    Changes(&'static str),
+    /// The resource is none of this gateway (RFC 8707 §2).
+    Resource,
+    NoClient,
+    NoRedirectUri,
+    RedirectUri,
+    ResponseType,
+    ResponseMode,
+    /// There is no code challenge, or not one by `S256` (RFC 7636 §4.4.1).
+    Challenge,
+    NoCode,
+    Code,
+    Verifier,
+    /// A registration without a redirect URI that this issuer would use.
+    Registration,
+    /// The body of a registration is not what RFC 7591 says.
+    RegistrationBody,
     Signing,
 }
 
@@ -37,10 +57,22 @@ impl GrantError {
             | Self::CredentialsInQuery
             | Self::TwoAuthentications
             | Self::NoGrantType
-            | Self::Algorithm => "invalid_request",
+            | Self::Algorithm
+            | Self::Changes(_)
+            | Self::NoClient
+            | Self::NoRedirectUri
+            | Self::RedirectUri
+            | Self::ResponseMode
+            | Self::Challenge
+            | Self::NoCode => "invalid_request",
             Self::NoAuthentication | Self::Authentication => "invalid_client",
             Self::GrantType => "unsupported_grant_type",
-            Self::ScopeSyntax | Self::Scope(_) => "invalid_scope",
+            Self::ResponseType => "unsupported_response_type",
+            Self::ScopeSyntax | Self::Scope(_) | Self::NoScope => "invalid_scope",
+            Self::Resource => "invalid_target",
+            Self::Code | Self::Verifier => "invalid_grant",
+            Self::Registration => "invalid_redirect_uri",
+            Self::RegistrationBody => "invalid_client_metadata",
             // §5.2 has no code for a failure of the server; RFC 6749 §4.1.2.1 defines this one.
             Self::Signing => "server_error",
         }
@@ -81,14 +113,36 @@ impl fmt::Display for GrantError {
                 "no client has these credentials; the client of dev is dev:dev-secret"
             }
             Self::NoGrantType => "grant_type is missing; write grant_type=client_credentials",
-            Self::GrantType => "the only grant_type here is client_credentials",
+            Self::GrantType => "grant_type is neither client_credentials nor authorization_code",
             Self::ScopeSyntax => {
                 "scope must be a list of scopes, separated by spaces (RFC 6749 section 3.3)"
             }
             Self::Scope(scope) => return write!(f, "the client may not have the scope {scope}"),
-            Self::Algorithm => {
-                "alg is not one of the algorithms that the configuration allows for this issuer"
+            Self::NoScope => "the client may have none of these scopes",
+            Self::Algorithm => "alg is no algorithm of JSON Web Signature, such as ES256",
+            Self::Changes(what) => what,
+            Self::Resource => {
+                "resource is neither a resource of this gateway nor an audience of the issuer"
             }
+            Self::NoClient => "no client has this client_id; the client of dev is dev",
+            Self::NoRedirectUri => "redirect_uri is missing",
+            Self::RedirectUri => {
+                "redirect_uri is neither the registered one nor on this machine; another one is \
+                 allowed by scopegate dev --redirect-uri"
+            }
+            Self::ResponseType => "the only response_type here is code",
+            Self::ResponseMode => "the only response_mode here is query",
+            Self::Challenge => "PKCE is required, with code_challenge_method=S256",
+            Self::NoCode => "code or code_verifier is missing",
+            Self::Code => {
+                "the code is unknown, expired, used, or of another client or redirect_uri"
+            }
+            Self::Verifier => "code_verifier does not fit the code_challenge of the code",
+            Self::Registration => {
+                "redirect_uris has none on this machine; others are allowed by scopegate dev \
+                 --redirect-uri"
+            }
+            Self::RegistrationBody => "the body is not the JSON of a client (RFC 7591 section 2)",
             Self::Signing => "the token could not be signed",
         })
     }

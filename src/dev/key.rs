@@ -111,6 +111,15 @@ impl SigningKey {
         }
     }
 
+    /// Returns the bytes of the public key, in the form of the library.
+    pub(super) fn public_key(&self) -> &[u8] {
+        match &self.pair {
+            Pair::Rsa(pair, _) => pair.public_key().as_ref(),
+            Pair::Ecdsa(pair, _) => pair.public_key().as_ref(),
+            Pair::Ed25519(pair) => pair.public_key().as_ref(),
+        }
+    }
+
     /// Returns the public key as a JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
     pub(super) fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {

@@ -4,6 +4,8 @@
 //! The issuer's secret is public, so any client can get a token. Therefore `scopegate run` must
 //! never use this module: only the command `dev` does, and a test of the architecture enforces it.
 
+mod authorization;
+mod changes;
 mod client;
 mod echo;
 mod embedded;
@@ -13,9 +15,18 @@ mod form;
 mod grant;
 mod grant_error;
 mod key;
+mod memory;
+mod metadata;
+mod recent;
+mod redirect;
+mod registration;
+mod resource;
 mod rewire;
 mod server;
+mod token;
 
+#[cfg(test)]
+mod code_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -24,4 +35,5 @@ mod tests;
 pub use client::{CLIENT_ID, CLIENT_SECRET};
 pub use endpoints::SERVER_NAME;
 pub use example::{Example, examples};
-pub use rewire::{Sandbox, SandboxError};
+pub use redirect::named_redirect_uri;
+pub use rewire::{LocalUpstream, Sandbox, SandboxError, SandboxSettings, keep_to_loopback};

@@ -6,11 +6,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::client::Client;
 use super::echo;
-use super::embedded::EmbeddedIssuer;
+use super::embedded::{Common, EmbeddedIssuer};
 use super::endpoints::{self, Issuers};
+use super::example::reachable;
 use super::key::KeyRing;
+use super::redirect::RedirectRules;
+use super::resource::move_here;
 use super::server::Server;
 use crate::config::Config;
 use crate::issuer::KeySource;
@@ -24,9 +26,32 @@ pub struct Sandbox {
     pub(super) issuers: Arc<Issuers>,
     /// The keys by the issuer's name. They are kept across reloads, so that tokens stay valid.
     keys: Mutex<BTreeMap<Arc<str>, KeyRing>>,
+    /// Keys that no issuer publishes, for tokens that ought to be refused.
+    other_keys: Arc<KeyRing>,
     issuer: Server,
     echo: Server,
     echo_url: Url,
+    upstreams: Vec<LocalUpstream>,
+}
+
+/// What the command line sets of a sandbox.
+#[derive(Clone, Debug)]
+pub struct SandboxSettings {
+    /// The address of the issuer.
+    pub issuer: SocketAddr,
+    /// The redirect URIs to which the issuer sends a browser, besides those of this machine.
+    pub redirect_uris: Vec<Box<str>>,
+    /// The upstreams that the echo does not replace.
+    pub upstreams: Vec<LocalUpstream>,
+}
+
+/// An upstream on this machine, in place of the one with this name in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalUpstream {
+    /// The name in the configuration.
+    pub name: Box<str>,
+    /// The URL on this machine.
+    pub url: Url,
 }
 
 /// An error that prevents the start of a sandbox.
@@ -39,22 +64,26 @@ pub enum SandboxError {
 }
 
 impl Sandbox {
-    /// Starts the issuer at this address, and the echo at an address that the system chooses. The
-    /// issuer has no names before the first [`Sandbox::rewire`].
+    /// Starts the issuer, and the echo at an address that the system chooses. The issuer has no
+    /// names before the first [`Sandbox::rewire`].
     ///
     /// # Errors
     /// [`SandboxError`], usually because the port is in use.
-    pub fn start(issuer: SocketAddr) -> Result<Self, SandboxError> {
-        let issuers = Arc::new(Issuers::default());
-        let issuer = start_issuer(issuer, Arc::clone(&issuers))
-            .map_err(|e| SandboxError::Issuer(issuer, e))?;
+    pub fn start(settings: SandboxSettings) -> Result<Self, SandboxError> {
+        let rules = RedirectRules {
+            named: settings.redirect_uris,
+        };
+        let (issuer, issuers) = start_issuer(settings.issuer, rules)
+            .map_err(|e| SandboxError::Issuer(settings.issuer, e))?;
         let (echo, echo_url) = start_echo().map_err(SandboxError::Echo)?;
         Ok(Self {
             issuers,
             keys: Mutex::default(),
+            other_keys: Arc::default(),
             issuer,
             echo,
             echo_url,
+            upstreams: settings.upstreams,
         })
     }
 
@@ -70,39 +99,57 @@ impl Sandbox {
         self.echo.address()
     }
 
-    /// Returns the configuration with listeners on this machine only, every issuer's keys replaced
-    /// by embedded ones and every upstream by the echo. The embedded issuer issues tokens for its
+    /// Returns the configuration with every issuer's keys replaced by embedded ones and every
+    /// upstream by the echo, or by one on this machine. The resources are at the first listener,
+    /// and their metadata names the embedded issuer. The embedded issuer issues tokens for its
     /// issuers and routes from now on, even if the gateway then rejects the configuration.
     #[must_use]
     pub fn rewire(&self, mut config: Config) -> Config {
-        let scopes = named_scopes(&config);
-        let clients = Client::all(&config.dev.clients, &scopes);
+        let common = Arc::new(Common {
+            clients: config.dev.clients.clone(),
+            scopes: named_scopes(&config),
+            resources: move_here(&mut config),
+            other_keys: Arc::clone(&self.other_keys),
+        });
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let mut embedded = Vec::new();
         for issuer in &mut config.issuers {
-            let ring = keys.entry(Arc::clone(&issuer.entry.name)).or_default();
-            let stand_in = EmbeddedIssuer::new(issuer, ring, clients.clone(), scopes.clone());
+            let name = &issuer.entry.name;
+            let ring = keys.entry(Arc::clone(name)).or_default();
+            let stand_in = EmbeddedIssuer::new(issuer, ring, Arc::clone(&common));
+            let url = self.issuers.url_of(name);
+            config.dev.issuer_urls.insert(Arc::clone(name), url.into());
             issuer.entry.keys = KeySource::Static(stand_in.jwks().to_string().into());
             embedded.push(Arc::new(stand_in));
         }
         self.issuers.replace(embedded);
         for upstream in &mut config.upstreams {
-            upstream.url = self.echo_url.clone();
-            upstream.endpoints = EndpointSettings::alone(self.echo_url.clone());
+            let url = self.upstream_url(&upstream.name);
+            upstream.url = url.clone();
+            upstream.endpoints = EndpointSettings::alone(url.clone());
             upstream.terms = TlsSettings::default();
             upstream.protocol = Protocol::Http1;
         }
-        keep_to_loopback(&mut config);
         config
+    }
+
+    /// Returns the URL of the upstream on this machine that replaces one of the configuration.
+    fn upstream_url(&self, name: &str) -> &Url {
+        let mut upstreams = self.upstreams.iter();
+        match upstreams.find(|upstream| *upstream.name == *name) {
+            Some(upstream) => &upstream.url,
+            None => &self.echo_url,
+        }
     }
 }
 
 /// The port of a gateway without TCP listeners.
 const FALLBACK_PORT: u16 = 8080;
 
-/// Moves the listeners to the loopback address, with the same ports, so that other machines cannot
-/// connect. TLS is turned off, because a laptop has no certificate.
-fn keep_to_loopback(config: &mut Config) {
+/// Returns the configuration with its listeners at the loopback address, with the same ports, so
+/// that other machines cannot connect. TLS is turned off, because a laptop has no certificate.
+#[must_use]
+pub fn keep_to_loopback(mut config: Config) -> Config {
     let mut listen: Vec<SocketAddr> = Vec::new();
     for listener in &config.server.listeners {
         let Some(address) = listener.address.ip().map(inward) else {
@@ -125,6 +172,7 @@ fn keep_to_loopback(config: &mut Config) {
         listener.proxy_protocol_from = Vec::new();
     }
     config.server.admin = config.server.admin.map(inward);
+    config
 }
 
 fn inward(address: SocketAddr) -> SocketAddr {
@@ -152,12 +200,15 @@ fn named_scopes(config: &Config) -> Vec<Scope> {
     scopes
 }
 
-fn start_issuer(address: SocketAddr, issuers: Arc<Issuers>) -> io::Result<Server> {
+fn start_issuer(address: SocketAddr, rules: RedirectRules) -> io::Result<(Server, Arc<Issuers>)> {
     let listener = TcpListener::bind(address)?;
-    let base: Arc<str> = format!("http://{}", listener.local_addr()?).into();
-    Server::start("dev-issuer", listener, move |request| {
-        endpoints::answer(Arc::clone(&issuers), Arc::clone(&base), request)
-    })
+    let base = format!("http://{}", reachable(listener.local_addr()?));
+    let issuers = Arc::new(Issuers::new(&base, rules));
+    let shared = Arc::clone(&issuers);
+    let server = Server::start("dev-issuer", listener, move |request| {
+        endpoints::answer(Arc::clone(&shared), request)
+    })?;
+    Ok((server, issuers))
 }
 
 fn start_echo() -> io::Result<(Server, Url)> {

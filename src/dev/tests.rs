@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::fixture::{cognito, config, route};
-use super::{SERVER_NAME, Sandbox, SandboxError};
+use super::{SERVER_NAME, Sandbox, SandboxError, SandboxSettings, keep_to_loopback};
 use crate::clock;
 use crate::config::{Config, DevClient, Issuer, Secret};
 use crate::issuer::{Algorithm, KeySet, KeySource};
@@ -21,16 +21,16 @@ use crate::policy::Scope;
 use crate::token::Audience;
 
 const BASIC: &str = "Authorization: Basic ZGV2OmRldi1zZWNyZXQ=\r\n";
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+pub(super) const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Reply {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let line = |line: &'_ str| line.to_ascii_lowercase().starts_with(&format!("{name}: "));
         self.head
             .lines()
@@ -38,12 +38,12 @@ impl Reply {
             .map(|line| &line[name.len() + 2..])
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
-fn send(address: SocketAddr, request: &[u8]) -> Reply {
+pub(super) fn send(address: SocketAddr, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -59,14 +59,14 @@ fn send(address: SocketAddr, request: &[u8]) -> Reply {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> Reply {
+pub(super) fn get(address: SocketAddr, path: &str) -> Reply {
     send(
         address,
         format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
     )
 }
 
-fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Reply {
+pub(super) fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Reply {
     let length = body.len();
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
@@ -96,7 +96,7 @@ fn token(sandbox: &Sandbox, parameters: &str) -> String {
     reply.json()["access_token"].as_str().unwrap().into()
 }
 
-fn part(token: &str, index: usize) -> String {
+pub(super) fn part(token: &str, index: usize) -> String {
     String::from_utf8(
         URL_SAFE_NO_PAD
             .decode(token.split('.').nth(index).unwrap())
@@ -105,7 +105,7 @@ fn part(token: &str, index: usize) -> String {
     .unwrap()
 }
 
-fn claims(token: &str) -> Value {
+pub(super) fn claims(token: &str) -> Value {
     serde_json::from_str(&part(token, 1)).unwrap()
 }
 
@@ -118,7 +118,7 @@ fn names(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn orders(issuers: Vec<Issuer>) -> Config {
+pub(super) fn orders(issuers: Vec<Issuer>) -> Config {
     let orders = route(
         "/orders",
         &[("GET", "orders.read"), ("POST", "orders.write")],
@@ -130,11 +130,19 @@ fn orders(issuers: Vec<Issuer>) -> Config {
     )
 }
 
-fn sandbox() -> Sandbox {
-    Sandbox::start("127.0.0.1:0".parse().unwrap()).unwrap()
+pub(super) fn settings() -> SandboxSettings {
+    SandboxSettings {
+        issuer: "127.0.0.1:0".parse().unwrap(),
+        redirect_uris: vec!["https://app.example.com/callback".into()],
+        upstreams: Vec::new(),
+    }
 }
 
-fn wired() -> Sandbox {
+pub(super) fn sandbox() -> Sandbox {
+    Sandbox::start(settings()).unwrap()
+}
+
+pub(super) fn wired() -> Sandbox {
     let sandbox = sandbox();
     let _ = sandbox.rewire(orders(vec![cognito("idp")]));
     sandbox
@@ -408,16 +416,37 @@ fn each_error_of_rfc_6749_has_its_code_and_status() {
         (
             "",
             &both,
-            "grant_type=client_credentials&alg=none",
+            "grant_type=client_credentials&alg=RS1",
             400,
             "invalid_request",
         ),
         (
             "",
             &both,
-            "grant_type=client_credentials&alg=EdDSA",
+            "grant_type=client_credentials&claims=[]",
             400,
             "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&resource=https://other.example.com",
+            400,
+            "invalid_target",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=authorization_code&code_verifier=v",
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=authorization_code&code=c&code_verifier=v",
+            400,
+            "invalid_grant",
         ),
         ("", &both, &long, 413, "invalid_request"),
         ("", FORM, grant, 401, "invalid_client"),
@@ -509,27 +538,49 @@ fn a_client_has_what_it_may_have() {
 fn the_metadata_leads_to_the_embedded_endpoints() {
     let sandbox = wired_with_rsa();
     let address = sandbox.issuer_address();
-    let metadata = get(address, "/idp/.well-known/openid-configuration").json();
-    assert_eq!(
-        metadata,
-        get(address, "/.well-known/openid-configuration").json()
-    );
-    assert_eq!(
-        metadata["issuer"],
-        "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi"
-    );
-    assert_eq!(
-        metadata["token_endpoint"],
-        format!("http://{address}/idp/oauth2/token")
-    );
-    assert_eq!(
-        metadata["jwks_uri"],
-        format!("http://{address}/idp/.well-known/jwks.json")
-    );
-    assert_eq!(
-        metadata["scopes_supported"],
-        json!(["orders.read", "orders.write", "com.test.test/test.read"])
-    );
+    let base = format!("http://{address}");
+    // The URL of the issuer, and the places of its metadata (RFC 8414 §3.1).
+    for (url, paths) in [
+        (
+            base.clone(),
+            [
+                "/.well-known/oauth-authorization-server",
+                "/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server/",
+            ],
+        ),
+        (
+            format!("{base}/idp"),
+            [
+                "/.well-known/oauth-authorization-server/idp",
+                "/.well-known/openid-configuration/idp",
+                "/idp/.well-known/openid-configuration",
+            ],
+        ),
+    ] {
+        for path in paths {
+            let metadata = get(address, path).json();
+            let expected = json!({
+                "issuer": url,
+                "authorization_endpoint": format!("{url}/oauth2/authorize"),
+                "token_endpoint": format!("{url}/oauth2/token"),
+                "registration_endpoint": format!("{url}/oauth2/register"),
+                "jwks_uri": format!("{url}/.well-known/jwks.json"),
+                "scopes_supported":
+                    ["orders.read", "orders.write", "com.test.test/test.read", "openid"],
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": ["authorization_code", "client_credentials"],
+                "token_endpoint_auth_methods_supported":
+                    ["client_secret_basic", "client_secret_post", "none"],
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": true,
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+            });
+            assert_eq!(metadata, expected, "{path}");
+        }
+    }
     let jwks = get(address, "/idp/.well-known/jwks.json").json();
     let algorithms: Vec<_> = jwks["keys"]
         .as_array()
@@ -609,7 +660,8 @@ fn the_gateway_can_use_every_key() {
 #[test]
 fn everything_leads_to_this_machine() {
     let sandbox = sandbox();
-    let rewired = sandbox.rewire(orders(vec![cognito("idp")]));
+    let config = keep_to_loopback(orders(vec![cognito("idp")]));
+    let rewired = sandbox.rewire(config);
     assert_eq!(
         rewired.server.listeners[0].address.to_string(),
         "127.0.0.1:8080"
@@ -638,7 +690,7 @@ fn an_address_of_this_machine_is_kept() {
         .server
         .replace_addresses(&["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()]);
     config.server.admin = None;
-    let rewired = sandbox().rewire(config.clone());
+    let rewired = keep_to_loopback(config.clone());
     assert_eq!(
         (rewired.server.listeners, rewired.server.admin),
         (config.server.listeners, None)
@@ -667,7 +719,11 @@ fn a_reload_keeps_the_keys_and_brings_new_scopes() {
 fn a_port_in_use_is_named() {
     let first = sandbox();
     let address = first.issuer_address();
-    let Err(error) = Sandbox::start(address) else {
+    let settings = SandboxSettings {
+        issuer: address,
+        ..settings()
+    };
+    let Err(error) = Sandbox::start(settings) else {
         panic!("{address} is taken")
     };
     assert!(matches!(error, SandboxError::Issuer(..)));

@@ -63,7 +63,9 @@ impl Resources {
         }
         let mut issuers = HashMap::new();
         for issuer in &config.issuers {
-            issuers.insert(&*issuer.entry.name, &*issuer.entry.issuer);
+            let name = &issuer.entry.name;
+            let url = config.dev.issuer_urls.get(name);
+            issuers.insert(&**name, url.map_or(&*issuer.entry.issuer, |url| url));
         }
         for (url, routes) in &routes {
             this.list.push(Resource::new(config, &issuers, url, routes));
@@ -128,7 +130,7 @@ impl Resource {
     }
 
     /// Creates the resource of these routes. `issuers` maps the names of issuers in the
-    /// configuration to their `iss`.
+    /// configuration to their `iss`, or to the URL of the embedded issuer.
     fn new(config: &Config, issuers: &HashMap<&str, &str>, url: &Url, routes: &[&Route]) -> Self {
         let mut scopes = BTreeSet::new();
         for route in routes {

@@ -36,6 +36,7 @@ mod dates;
 mod deadlines;
 mod decisions;
 mod dev_mode;
+mod dev_tokens;
 mod downgrades;
 mod drain;
 mod endings;

@@ -1,5 +1,8 @@
 //! `[dev]`: settings that only `scopegate dev` reads.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::config::language::document::{Kind, Value};
@@ -12,6 +15,9 @@ use crate::policy::Scope;
 pub struct Dev {
     /// `[dev.clients.<id>]`: clients of the embedded issuer, in addition to `dev`.
     pub clients: Vec<DevClient>,
+    /// The URLs of embedded issuers by the names of those that they replace; in a file there are
+    /// none. Metadata names them in place of each `iss`.
+    pub issuer_urls: HashMap<Arc<str>, Box<str>>,
 }
 
 /// A client of the embedded issuer of `scopegate dev`.
@@ -97,7 +103,10 @@ pub(super) fn dev(mut reader: Reader<'_>) -> Dev {
         clients.extend(client(&id, reader));
     }
     reader.finish();
-    Dev { clients }
+    Dev {
+        clients,
+        issuer_urls: HashMap::new(),
+    }
 }
 
 fn client(id: &Text, mut reader: Reader<'_>) -> Option<DevClient> {
