@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A stock MCP client, an MCP server and an authorization server, each by others, with a gateway between them: from a
-# request without a token to a call of a tool.
+# request without a token to a call of a tool. Then the same with `scopegate dev` and the file of docs/mcp.md.
 #
 #   tests/interop/mcp.sh [SCOPEGATE]            the binary; target/debug/scopegate by default
 #
@@ -12,4 +12,5 @@ scopegate=$(realpath "${1:-target/debug/scopegate}")
 [ -f "$scopegate" ] && [ -x "$scopegate" ] || fail "no binary at $scopegate"
 node_program oidc
 node_program mcp
-exec timeout --kill-after=10 170 node "$interop/node/mcp/main.mjs" "$scopegate"
+timeout --kill-after=10 50 node "$interop/node/mcp/main.mjs" "$scopegate"
+exec timeout --kill-after=10 50 node "$interop/node/mcp/dev.mjs" "$scopegate" docs/mcp.md

@@ -30,6 +30,9 @@ fn a_401_leads_to_the_metadata_and_that_to_the_issuer() {
     let gateway = gateway(&issuer, &upstream, "");
     for (path, resource, scope) in [
         ("/orders", "", "orders.read"),
+        // A client that is given the URL of the group itself finds it as the resource (RFC 9728
+        // §3.3).
+        ("/mcp", "/mcp", "mcp"),
         ("/mcp/tools", "/mcp", "mcp"),
     ] {
         let refused = gateway.send(&Request::get(path));

@@ -6,15 +6,12 @@
 
 import http from 'node:http';
 import { once } from 'node:events';
-import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { ClientCredentialsProvider } from '@modelcontextprotocol/sdk/client/auth-extensions.js';
-import { Client } from '@modelcontextprotocol/sdk/client/index.js';
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { AuthorizationServer, browse, makeKeys } from '../oidc/authorization_server.mjs';
+import { AuthorizationServer, makeKeys } from '../oidc/authorization_server.mjs';
 import { Checks, Gateway, expect, freePorts } from '../oidc/cast.mjs';
+import { Person, claims, connect, greet } from './client.mjs';
 import { startMcpServer } from './server.mjs';
 
-const REDIRECT_URI = 'http://127.0.0.1/callback'; // never asked
 const WELL_KNOWN = '/.well-known/oauth-protected-resource';
 const ROBOT = {
   client_id: 'robot',
@@ -35,6 +32,7 @@ const gateway = await Gateway.start(process.argv[2], (listen, admin) => `
 listen     = "127.0.0.1:${listen}"
 admin      = "127.0.0.1:${admin}"
 public_url = "http://127.0.0.1:${listen}"
+drain      = "1s" # the event streams of clients that have gone are still open
 
 [issuers.op]
 issuer   = "${server.issuer}"
@@ -45,7 +43,7 @@ url = "http://127.0.0.1:${upstream.address().port}"
 
 [defaults]
 upstream = "mcp"
-forward  = { "x-client" = "client_id" }
+forward  = { "x-client-id" = "client_id" }
 
 [[routes]]
 path    = "/mcp"
@@ -98,93 +96,44 @@ await check('the metadata is the configuration\'s, whatever host is asked for', 
   expect.ok(!text.includes('evil.example'));
 });
 
-// A person's client: everything that it knows it was told on the way. `authorization` is where it sent its user.
-class Person {
-  redirectUrl = REDIRECT_URI;
-
-  clientMetadata = {
-    client_name: 'A stock client',
-    redirect_uris: [REDIRECT_URI],
-    application_type: 'native', // which alone may be redirected to http
-    grant_types: ['authorization_code'],
-    response_types: ['code'],
-    token_endpoint_auth_method: 'none',
-  };
-
-  clientInformation() { return this.information; }
-
-  saveClientInformation(information) { this.information = information; }
-
-  tokens() { return this.saved; }
-
-  saveTokens(tokens) { this.saved = tokens; }
-
-  codeVerifier() { return this.verifier; }
-
-  saveCodeVerifier(verifier) { this.verifier = verifier; }
-
-  redirectToAuthorization(url) { this.authorization = url; }
-}
-
-// Connects to a path of the gateway; a client that has to ask its user first comes back with the user's answer.
-async function connect(path, authProvider) {
-  const url = new URL(gateway.url + path);
-  const client = new Client({ name: 'interop', version: '1.0.0' });
-  const transport = new StreamableHTTPClientTransport(url, { authProvider });
-  try {
-    await client.connect(transport);
-    return client;
-  } catch (error) {
-    if (!(error instanceof UnauthorizedError && authProvider.authorization)) throw error;
-  }
-  const answer = await browse(authProvider.authorization, REDIRECT_URI);
-  authProvider.authorization = undefined;
-  const code = answer.searchParams.get('code');
-  if (!code) throw new Error(`no code: ${answer}`);
-  await transport.finishAuth(code);
-  const again = new Client({ name: 'interop', version: '1.0.0' });
-  await again.connect(new StreamableHTTPClientTransport(url, { authProvider }));
-  return again;
-}
-
-// Calls the tool: what it answered, and how often it reported its progress on the way.
-async function greet(client) {
-  let progress = 0;
-  const call = { name: 'greet', arguments: { greeting: 'good day' } };
-  const { content } = await client.callTool(call, undefined, { onprogress: () => { progress += 1; } });
-  return { text: content[0].text, progress };
-}
-
-const claims = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
-
 for (const [prefix, expected] of [['', 'mcp.use'], ['/team', 'mcp.team']]) {
   await check(`a client that knows the URL of ${prefix}/mcp alone walks from the 401 to the tool`, async () => {
     const person = new Person();
-    const client = await connect(`${prefix}/mcp`, person);
+    const client = await connect(`${gateway.url}${prefix}/mcp`, person);
     const { client_id, aud, scope } = claims(person.saved.access_token);
     expect.equal(client_id, person.information.client_id);
     expect.equal(aud, gateway.url + prefix);
     expect.equal(scope, expected);
     const { tools } = await client.listTools();
-    expect.deepEqual(tools.map(({ name }) => name), ['greet']);
+    expect.deepEqual(tools.map(({ name }) => name), ['greet', 'announce']);
     expect.deepEqual(await greet(client), { text: `good day, ${client_id}`, progress: 1 });
     await client.close();
   });
 }
+
+// The client registers with the scopes of the challenge, and this server lets it have no others afterwards.
+await check('a route with two scopes is reached with one token, which has both', async () => {
+  const person = new Person();
+  await (await connect(`${gateway.url}/admin/mcp`, person)).close();
+  expect.equal(person.asked, 1);
+  expect.deepEqual(claims(person.saved.access_token).scope.split(' ').sort(), ['mcp.admin', 'mcp.use']);
+  await (await connect(`${gateway.url}/mcp`, person)).close();
+  expect.equal(person.asked, 1);
+});
 
 const robot = () => new ClientCredentialsProvider({
   clientId: ROBOT.client_id, clientSecret: ROBOT.client_secret, expectedIssuer: server.issuer, scope: 'mcp.use',
 });
 
 await check('a program walks to the tool by client credentials', async () => {
-  const client = await connect('/mcp', robot());
+  const client = await connect(`${gateway.url}/mcp`, robot());
   expect.deepEqual(await greet(client), { text: 'good day, robot', progress: 1 });
   await client.close();
 });
 
 await check('a program that has the wrong scopes ends at the 403, and one without an account at the 401', async () => {
-  await expect.rejects(connect('/admin/mcp', robot()), { code: 403 });
-  await expect.rejects(connect('/mcp', undefined), { code: 401 });
+  await expect.rejects(connect(`${gateway.url}/admin/mcp`, robot()), { code: 403 });
+  await expect.rejects(connect(`${gateway.url}/mcp`, undefined), { code: 401 });
 });
 
 await gateway.stop();

@@ -1,5 +1,5 @@
-// An MCP server over streamable HTTP, as the SDK's own examples have it: sessions, answers as event streams, one tool.
-// It knows nothing of OAuth.
+// An MCP server over streamable HTTP, as the SDK's own examples have it: sessions, answers as event streams, two tools. It
+// knows nothing of OAuth.
 
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
@@ -8,11 +8,14 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import { z } from 'zod';
 import { listening } from '../oidc/cast.mjs';
 
+// At paths that end in `/stateless` each request is served alone.
 export async function startMcpServer() {
   const sessions = new Map();
   return listening(http.createServer(async (request, response) => {
     const known = sessions.get(request.headers['mcp-session-id']);
-    await (known ?? await open(sessions)).handleRequest(request, response);
+    const isStateless = request.url.endsWith('/stateless');
+    const transport = known ?? await (isStateless ? openOnce(response) : open(sessions));
+    await transport.handleRequest(request, response);
   }));
 }
 
@@ -27,7 +30,16 @@ async function open(sessions) {
   return transport;
 }
 
-// The tool answers with the client's id as the gateway forwarded it, and reports its progress before it does.
+async function openOnce(response) {
+  const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
+  const server = makeServer();
+  await server.connect(transport);
+  response.on('close', () => server.close());
+  return transport;
+}
+
+// `greet` answers with the client's id as the gateway forwarded it, and reports its progress before it does. `announce`
+// says on the client's own event stream, if it has one, that the tools have changed.
 function makeServer() {
   const server = new McpServer({ name: 'interop', version: '1.0.0' });
   const inputSchema = { greeting: z.string() };
@@ -37,8 +49,12 @@ function makeServer() {
       const params = { progressToken, progress: 1, total: 2 };
       await extra.sendNotification({ method: 'notifications/progress', params });
     }
-    const client = extra.requestInfo.headers['x-client'];
+    const client = extra.requestInfo.headers['x-client-id'];
     return { content: [{ type: 'text', text: `${greeting}, ${client}` }] };
+  });
+  server.registerTool('announce', { description: 'Announces a change' }, async () => {
+    server.sendToolListChanged();
+    return { content: [] };
   });
   return server;
 }

@@ -53,11 +53,13 @@ export async function listening(server) {
 process.once('SIGTERM', () => process.exit(1));
 
 export class Gateway {
-  // `program` is the binary, `configuration` makes the text of gateway.toml from the two ports that are to be used.
-  static async start(program, configuration) {
+  // `program` is the binary, `configuration` makes the text of gateway.toml from the two ports that are to be used, and
+  // `command` the command with its options.
+  static async start(program, configuration, command = () => ['run']) {
     const gateway = new Gateway();
     const [port, admin] = await freePorts(2);
     gateway.program = program;
+    gateway.command = command(port, admin);
     gateway.url = `http://127.0.0.1:${port}`;
     gateway.admin = `http://127.0.0.1:${admin}`;
     gateway.folder = await mkdtemp(join(tmpdir(), 'scopegate-interop-'));
@@ -73,7 +75,7 @@ export class Gateway {
 
   async run() {
     this.said = '';
-    this.process = spawn(this.program, ['run', '--config', join(this.folder, 'gateway.toml')], {
+    this.process = spawn(this.program, [...this.command, '--config', join(this.folder, 'gateway.toml')], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
