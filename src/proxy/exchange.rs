@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body_timer::BodyError;
 use super::headers;
+use super::request_body::UploadStatus;
 use super::token_fields::token_fields;
 use super::worker::{View, Worker};
 use crate::clock::{self, Now};
@@ -18,7 +19,9 @@ use crate::config::AccessLog;
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::snapshot::{Route, RouteIndex};
-use crate::telemetry::{AccessLine, Ending, Label as _, RouteMetrics, TokenFields, Verification};
+use crate::telemetry::{
+    AccessLine, Departure, Ending, Label as _, RouteMetrics, TokenFields, Verification,
+};
 use crate::token::{SeenToken, Verifier, VerifierId};
 use crate::transform::{HeaderRules, origin_of};
 
@@ -57,6 +60,12 @@ struct Outcome {
     failure: Option<(&'static str, Cow<'static, str>)>,
     /// The way in which the response ended early, if it did.
     early: Option<Ending>,
+    /// The state of the request's body, if it has one that is forwarded.
+    upload: Option<UploadStatus>,
+    /// Set if the response is the refusal of a body that was cut off.
+    is_body_cut: bool,
+    /// Set if the response is an event stream.
+    is_event_stream: bool,
     /// The time at which the response was made; set only if the exchange outlives its response.
     answered: Option<Instant>,
 }
@@ -75,6 +84,7 @@ impl UnconfirmedRefusal {
     pub(super) fn new(mut exchange: Box<Exchange>, cause: Cause) -> Self {
         exchange.outcome.answered = Some(clock::monotonic());
         exchange.note_early_end();
+        exchange.outcome.is_body_cut = true;
         Self { exchange, cause }
     }
 
@@ -249,6 +259,16 @@ impl Exchange {
         OpenTunnel(self.worker.clone())
     }
 
+    /// Notes that the request's body is being forwarded.
+    pub(super) fn uploads(&mut self, upload: &UploadStatus) {
+        self.outcome.upload = Some(upload.clone());
+    }
+
+    /// Notes that the response is an event stream, which most clients end by leaving.
+    pub(super) fn streams_events(&mut self) {
+        self.outcome.is_event_stream = true;
+    }
+
     /// Notes that the response was cut off by the gateway or the upstream.
     pub(super) fn cut(&mut self, error: &BodyError) {
         self.outcome.early = Some(Ending::Cut);
@@ -318,12 +338,18 @@ impl Exchange {
         }
     }
 
-    /// Returns whether the access log has a line for the exchange.
-    fn is_logged(&self) -> bool {
-        match self.view.snapshot.config.log.access {
-            AccessLog::Off => false,
-            AccessLog::Refusals => self.outcome.failure.is_some(),
-            AccessLog::All => true,
+    /// Returns the moment at which the client left.
+    fn departure(&self) -> Departure {
+        let Outcome { status, upload, .. } = &self.outcome;
+        let is_uploading = upload
+            .as_ref()
+            .is_some_and(|upload| !upload.progress.has_ended());
+        match status {
+            None if is_uploading => Departure::InBody,
+            None => Departure::BeforeAnswer,
+            Some(_) if self.outcome.is_body_cut => Departure::InBody,
+            Some(_) if self.outcome.is_event_stream => Departure::InEventStream,
+            Some(_) => Departure::InAnswer,
         }
     }
 
@@ -333,13 +359,33 @@ impl Exchange {
         token_fields(token, self.view.snapshot.config.log.claims)
     }
 
-    fn log(&self, status: u16, took: Duration) {
-        if !self.is_logged() {
-            return;
+    /// Returns whether the access log has a line for the exchange: `Some` with the number of lines
+    /// that were left out before it.
+    fn admit_line(&self) -> Option<u64> {
+        match self.view.snapshot.config.log.access {
+            AccessLog::Off => None,
+            AccessLog::Refusals if self.outcome.failure.is_none() => self.admit_departure(),
+            AccessLog::Refusals | AccessLog::All => Some(0),
         }
+    }
+
+    /// Returns whether a client that left has a line beside those of refusals. Clients can leave
+    /// any number of times without waiting for an answer, so that these lines have a rate.
+    fn admit_departure(&self) -> Option<u64> {
+        if self.outcome.early != Some(Ending::Left) || self.departure() == Departure::InEventStream
+        {
+            return None;
+        }
+        self.worker.departure_lines.admit(clock::monotonic())
+    }
+
+    fn log(&self, status: u16, took: Duration) {
+        let Some(skipped) = self.admit_line() else {
+            return;
+        };
         let (reason, detail) = match (&self.outcome.failure, self.outcome.early) {
             (Some((reason, detail)), _) => (Some(*reason), Some(&**detail)),
-            (None, Some(Ending::Left)) => (Some(LEFT), None),
+            (None, Some(Ending::Left)) => (Some(LEFT), Some(sentence(self.departure()))),
             (None, _) => (None, None),
         };
         self.worker.access_log.write(&AccessLine {
@@ -357,8 +403,19 @@ impl Exchange {
             detail,
             issuer: self.issuer(),
             token: self.token_fields(),
+            skipped: (skipped > 0).then_some(skipped),
             took,
         });
+    }
+}
+
+/// Returns the sentence of the log about a client that left.
+fn sentence(departure: Departure) -> &'static str {
+    match departure {
+        Departure::InBody => "the client left before its request was forwarded whole",
+        Departure::BeforeAnswer => "the client left while it waited for the answer",
+        Departure::InAnswer => "the client left before the end of the answer",
+        Departure::InEventStream => "the client ended an event stream",
     }
 }
 
@@ -380,6 +437,10 @@ impl Drop for Exchange {
         }
         let status = self.outcome.status.unwrap_or(UNANSWERED);
         let ending = self.outcome.early.unwrap_or(Ending::Answered(status));
+        if ending == Ending::Left {
+            let departures = &self.worker.metrics().departures;
+            departures.increment(self.departure());
+        }
         self.route_metrics().record(&self.method, ending, took);
         self.log(status, took);
         self.worker.metrics().requests.dec();

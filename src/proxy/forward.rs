@@ -152,8 +152,11 @@ impl<'v> Forward<'v> {
     /// A [`Refusal`]: 400, 408, 413, 502 or 504.
     pub(super) async fn complete(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
     ) -> Result<Response<ReplySource>, Refusal<'v>> {
+        if let Some(upload) = &self.upload {
+            exchange.uploads(upload);
+        }
         let limit = self.route.response_timeout;
         let progress = self.upload.as_ref().map(|upload| &upload.progress);
         let sent = self
@@ -172,7 +175,7 @@ impl<'v> Forward<'v> {
     fn answer(
         &self,
         mut response: Response<Reply<RequestBody>>,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
     ) -> Result<Response<ReplySource>, Refusal<'v>> {
         let has_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let handshake = match &self.handshake {
@@ -199,6 +202,10 @@ impl<'v> Forward<'v> {
             return Ok(response.map(|_| ReplySource::Own(None)));
         }
         let (head, reply) = response.into_parts();
+        // An event stream has no length; the others need no look at their type.
+        if reply.size_hint().exact().is_none() && headers::is_event_stream(&head.headers) {
+            exchange.streams_events();
+        }
         let relay = Relay {
             reply,
             timer: self.deadlines.timer(),

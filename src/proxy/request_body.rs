@@ -35,7 +35,7 @@ pub(super) enum UploadFailure {
 
 /// The state of an upload, shared with the task that waits for the response: the connection to the
 /// upstream reports only that the body failed.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct UploadStatus {
     pub(super) progress: UploadProgress,
     failure: Rc<Cell<Option<UploadFailure>>>,

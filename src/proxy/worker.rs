@@ -14,7 +14,9 @@ use crate::carry_over::CarryOver;
 use crate::clock;
 use crate::net::timer_wheel::TimerWheel;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, WorkerLog};
+use crate::telemetry::{
+    AccessLog, ConnectionError, GatewayMetrics, Metrics, ShardSlot, Throttle, Throttles, WorkerLog,
+};
 use crate::token::{SharedCache, WorkerCache};
 use crate::transform::FieldSet;
 use crate::upstream::UpstreamClient;
@@ -44,8 +46,10 @@ pub struct Worker {
     headroom: Headroom,
     timer_wheel: Rc<TimerWheel>,
     cutting: Cell<bool>,
-    /// The rate limit for log lines about clients whose bytes were refused.
-    pub refusal_lines: Throttle,
+    /// The rate limits for log lines about connections that failed.
+    pub failure_lines: Throttles<ConnectionError>,
+    /// The rate limit for lines of the access log about clients that left.
+    pub(super) departure_lines: Throttle,
     pub(super) dates: Dates,
 }
 
@@ -95,7 +99,8 @@ impl Worker {
             headroom: Headroom::default(),
             timer_wheel,
             cutting: Cell::new(false),
-            refusal_lines: Throttle::new(clock::monotonic()),
+            failure_lines: Throttles::new(clock::monotonic()),
+            departure_lines: Throttle::new(clock::monotonic()),
             dates: Dates::new(),
         })
     }
@@ -141,6 +146,13 @@ impl Worker {
     /// Delivers the lines of the access log in time. It never returns.
     pub async fn deliver_log(&self) {
         self.access_log.deliver().await;
+    }
+
+    /// Returns the number of clients that left without a line of the access log since the last
+    /// line about one, and forgets it.
+    #[must_use]
+    pub fn take_skipped_departures(&self) -> u64 {
+        self.departure_lines.take_skipped()
     }
 
     /// Returns the metrics of the process as a whole.

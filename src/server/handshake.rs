@@ -2,20 +2,21 @@
 //! deadline, so that a client that does not finish costs one connection and no more
 //! (requirements.md#x04).
 
-use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
-use super::end::End;
+use super::failure::Failure;
 use super::proxy_protocol::{self, Announced, Header};
 use super::stream::ClientStream;
+use super::tls_error::TlsError;
 use crate::config::Listener;
 use crate::net::{Peer, Session};
+use crate::telemetry::ConnectionError;
 use crate::tls::{Acceptor, Fingerprint};
 
 /// The most bytes that are read at once in search of a PROXY header. Bytes behind the header are
@@ -56,34 +57,34 @@ pub(super) fn is_needed(peer: &Peer, listener: &Listener) -> bool {
 /// Performs the steps before HTTP. The PROXY header has to arrive within the time `head`.
 ///
 /// # Errors
-/// Returns how the connection ended, if it is not ready for HTTP.
+/// Returns the failure of the connection, if it is not ready for HTTP. It is `None` if the client
+/// left before its first byte: load balancers check a server by opening a connection and closing it
+/// at once, with an end or a reset.
 pub(super) async fn perform(
     mut stream: ClientStream,
     mut peer: Peer,
     listener: &Listener,
     head: Duration,
-) -> Result<Ready, End> {
+) -> Result<Ready, Option<Failure>> {
     if expects_proxy_header(&peer, listener) {
-        let announced = timeout(head, read_proxy_header(&mut stream)).await;
-        if let Some(announced) = announced.map_err(|_| End::Timeout)?? {
+        let announced = await_proxy_header(&mut stream, head).await;
+        let announced =
+            announced.map_err(|error| error.map(|error| Failure::new(error, peer.address)))?;
+        if let Some(announced) = announced {
             peer = Peer::new(announced.client);
             peer.announced_port = Some(announced.destination.port())
                 .filter(|port| *port != 0)
                 .map(HeaderValue::from);
         }
     }
-    let Some(acceptor) = &listener.tls else {
-        return Ok(Ready {
+    match &listener.tls {
+        Some(acceptor) => await_tls(stream, peer, acceptor).await,
+        None => Ok(Ready {
             stream,
             peer,
             protocol: Protocol::Sniff,
-        });
-    };
-    // Boxed: plain connections need no handshake, and their tasks stay small.
-    let handshake = Box::pin(accept_tls(stream, peer, acceptor));
-    timeout(acceptor.handshake_timeout(), handshake)
-        .await
-        .map_err(|_| End::Tls)?
+        }),
+    }
 }
 
 /// Returns whether the peer is a load balancer that has to send a PROXY header.
@@ -97,20 +98,36 @@ fn expects_proxy_header(peer: &Peer, listener: &Listener) -> bool {
         .any(|network| network.contains(&address.ip()))
 }
 
-/// Reads the PROXY header, and returns the connection that it announces.
-async fn read_proxy_header(stream: &mut ClientStream) -> Result<Option<Announced>, End> {
+/// Waits for the PROXY header, and returns the connection that it announces.
+async fn await_proxy_header(
+    stream: &mut ClientStream,
+    limit: Duration,
+) -> Result<Option<Announced>, Option<ConnectionError>> {
     let mut bytes = BytesMut::with_capacity(PIECE);
+    match timeout(limit, read_proxy_header(stream, &mut bytes)).await {
+        Ok(result) => result,
+        Err(_) if bytes.is_empty() => Err(Some(ConnectionError::IdleTimeout)),
+        Err(_) => Err(Some(ConnectionError::ProxyHeaderTimeout)),
+    }
+}
+
+/// Reads the PROXY header into `bytes`, and puts back what follows it.
+async fn read_proxy_header(
+    stream: &mut ClientStream,
+    bytes: &mut BytesMut,
+) -> Result<Option<Announced>, Option<ConnectionError>> {
     loop {
-        match stream.read_buf(&mut bytes).await {
-            // Load balancers check a server by opening a connection and closing it at once.
-            Ok(0) if bytes.is_empty() => return Err(End::Aborted),
-            Ok(0) => return Err(End::ProxyProtocol),
-            Ok(_) => {}
-            Err(_) => return Err(End::Aborted),
+        match stream.read_buf(bytes).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) if bytes.is_empty() => return Err(None),
+            Ok(0) | Err(_) => return Err(Some(ConnectionError::LeftInHandshake)),
         }
-        match proxy_protocol::parse(&bytes) {
+        match proxy_protocol::parse(bytes) {
             Header::Partial => {}
-            Header::Bad => return Err(End::ProxyProtocol),
+            Header::Bad if proxy_protocol::begins(bytes) => {
+                return Err(Some(ConnectionError::ProxyHeaderMalformed));
+            }
+            Header::Bad => return Err(Some(ConnectionError::ProxyHeaderMissing)),
             Header::Whole(length, announced) => {
                 stream.unread(bytes.split_off(length).freeze());
                 return Ok(announced);
@@ -119,35 +136,83 @@ async fn read_proxy_header(stream: &mut ClientStream) -> Result<Option<Announced
     }
 }
 
+/// How far a TLS handshake came.
+#[derive(Default)]
+struct Progress {
+    /// Set when a byte has arrived.
+    has_begun: bool,
+    /// The name that the client asked for, until the handshake succeeds.
+    server_name: Option<Box<str>>,
+}
+
+/// Waits for a TLS handshake.
+async fn await_tls(
+    stream: ClientStream,
+    peer: Peer,
+    acceptor: &Acceptor,
+) -> Result<Ready, Option<Failure>> {
+    let address = peer.address;
+    let mut progress = Progress::default();
+    // Boxed: plain connections need no handshake, and their tasks stay small.
+    let handshake = Box::pin(accept_tls(stream, peer, acceptor, &mut progress));
+    let error = match timeout(acceptor.handshake_timeout(), handshake).await {
+        Ok(Ok(ready)) => return Ok(ready),
+        Ok(Err(None)) => return Err(None),
+        Ok(Err(Some(error))) => error,
+        Err(_) if progress.has_begun => ConnectionError::TlsTimeout.into(),
+        Err(_) => ConnectionError::IdleTimeout.into(),
+    };
+    let mut failure = Failure::new(error.error, address);
+    if error.error == ConnectionError::TlsCertificateRefused
+        && let Some(name) = &progress.server_name
+        && !acceptor.certificates().has_name(name)
+    {
+        failure.error = ConnectionError::TlsUnknownName;
+    }
+    failure.server_name = progress.server_name;
+    failure.cause = error.cause;
+    Err(Some(failure))
+}
+
 /// Performs a TLS handshake.
+///
+/// # Errors
+/// Returns the cause; `None` if the client left before its first byte.
 async fn accept_tls(
     mut stream: ClientStream,
     mut peer: Peer,
     acceptor: &Acceptor,
-) -> Result<Ready, End> {
+    progress: &mut Progress,
+) -> Result<Ready, Option<TlsError>> {
     let mut first = BytesMut::with_capacity(PIECE);
     match stream.read_buf(&mut first).await {
-        Ok(1..) => {}
-        Ok(0) | Err(_) => return Err(End::Aborted),
+        Ok(1..) => progress.has_begun = true,
+        Ok(0) | Err(_) => return Err(None),
     }
-    if first.first() != Some(&HANDSHAKE) {
-        refuse_plain(stream, &first).await;
-        return Err(End::Tls);
+    if let Some(error) = no_handshake(&first) {
+        if error == ConnectionError::TlsPlainHttp {
+            refuse_plain(stream).await;
+        }
+        return Err(Some(error.into()));
     }
     stream.unread(first.freeze());
-    let accepted: io::Result<_> = TlsAcceptor::from(acceptor.config()).accept(stream).await;
-    let stream = accepted.map_err(|error| {
-        tracing::debug!(%error, "a TLS handshake failed");
-        End::Tls
-    })?;
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
+        .await
+        .map_err(|error| TlsError::of(&error))?;
+    progress.server_name = hello
+        .client_hello()
+        .server_name()
+        .map(|name| name.to_ascii_lowercase().into());
+    let stream = hello
+        .into_stream(acceptor.config())
+        .await
+        .map_err(|error| TlsError::of(&error))?;
     let (_, connection) = stream.get_ref();
     let leaf = connection
         .peer_certificates()
         .and_then(|chain| chain.first());
     peer.tls = Some(Session {
-        server_name: connection
-            .server_name()
-            .map(|name| name.to_ascii_lowercase().into()),
+        server_name: progress.server_name.take(),
         client_certificate: leaf.map(|leaf| Fingerprint::of(leaf)),
         certificates: acceptor.certificates(),
     });
@@ -163,10 +228,22 @@ async fn accept_tls(
     })
 }
 
-/// Answers a client that speaks plain HTTP, which begins with the letters of a method. Other
-/// protocols get no answer.
-async fn refuse_plain(mut stream: ClientStream, first: &[u8]) {
-    if first.first().is_some_and(u8::is_ascii_uppercase) && stream.write_all(PLAIN).await.is_ok() {
+/// Returns the reason why the first bytes are no TLS handshake; `None` if they may be one.
+fn no_handshake(first: &[u8]) -> Option<ConnectionError> {
+    if first.first() == Some(&HANDSHAKE) {
+        None
+    } else if proxy_protocol::begins(first) {
+        Some(ConnectionError::ProxyHeaderUnexpected)
+    } else if first.first().is_some_and(u8::is_ascii_uppercase) {
+        Some(ConnectionError::TlsPlainHttp)
+    } else {
+        Some(ConnectionError::TlsNoHandshake)
+    }
+}
+
+/// Answers a client that speaks plain HTTP. Other protocols get no answer.
+async fn refuse_plain(mut stream: ClientStream) {
+    if stream.write_all(PLAIN).await.is_ok() {
         let _ = stream.shutdown().await;
     }
 }

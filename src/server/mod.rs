@@ -5,13 +5,16 @@ mod connection;
 mod connections;
 mod descriptors;
 mod end;
+mod failure;
 mod handshake;
 mod inherited;
 mod listener;
 mod messages;
 mod proxy_protocol;
+mod request_line;
 mod stream;
 mod task_pool;
+mod tls_error;
 mod worker;
 mod worker_context;
 

@@ -17,6 +17,9 @@ const MAX_BINARY: usize = 16 + 216 + 304;
 /// The first bytes of a header of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// The first bytes of a header of version 1.
+const TEXT_START: &[u8] = b"PROXY ";
+
 /// The result of reading the bytes that have arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
@@ -47,11 +50,21 @@ pub(super) fn parse(bytes: &[u8]) -> Header {
             parse_binary(bytes)
         };
     }
-    if may_begin_with(bytes, b"PROXY ") {
+    if may_begin_with(bytes, TEXT_START) {
         parse_text(bytes)
     } else {
         Header::Bad
     }
+}
+
+/// Returns whether the bytes begin as a header of one of the versions does. The parser of HTTP/1.1
+/// has removed the two empty lines of version 2.
+pub(super) fn begins(bytes: &[u8]) -> bool {
+    let signature = SIGNATURE.as_slice();
+    let rest = signature.trim_ascii_start();
+    [signature, rest, TEXT_START]
+        .iter()
+        .any(|start| bytes.starts_with(start))
 }
 
 /// Returns whether the bytes begin with `start`, or are a part of it.

@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 use tokio::time::{interval, sleep, timeout};
 
 use super::acceptor::{self, Workers};
+use super::failure;
 use super::messages::{Handle, Message};
 use super::worker_context::WorkerContext;
 use crate::proxy::Worker;
@@ -22,6 +23,9 @@ const QUEUE: usize = 256;
 
 /// The interval at which expired entries of a worker's caches are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The interval at which the log is told of failures for which it had no room.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time that tunnels have to send their close frames when the drain is over.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -63,6 +67,7 @@ pub(super) fn start(
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let context = WorkerContext::new(worker.clone());
     let sweeper = spawn_local(sweep(worker.clone()));
+    let reporter = spawn_local(report(worker.clone()));
     spawn_local({
         let worker = worker.clone();
         async move { worker.deliver_log().await }
@@ -71,6 +76,8 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let limit = until_drain(&context, &mut inbox).await;
     drain(&context, &mut inbox, limit).await;
     sweeper.abort();
+    reporter.abort();
+    failure::report_skipped(&worker);
 }
 
 /// Obeys messages until the drain, and returns the time that connections have to finish then.
@@ -140,6 +147,15 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         interval.tick().await;
         worker.sweep();
+    }
+}
+
+/// Reports failures for which the log had no room, again and again.
+async fn report(worker: Rc<Worker>) {
+    let mut interval = interval(REPORT_INTERVAL);
+    loop {
+        interval.tick().await;
+        failure::report_skipped(&worker);
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct ShardedFamilies {
     verifications: Family,
     refreshes: Family,
     connection_errors: Family,
+    refused_streams: Family,
+    departures: Family,
     protocols: Family,
     requests_open: Family,
     cache: Family,
@@ -92,8 +94,20 @@ impl ShardedFamilies {
             connection_errors: Family::new(
                 COUNTER,
                 "scopegate_connection_errors_total",
-                "Client connections that ended in an error, by kind; requests that the parser refuses are included.",
-                &["kind"],
+                "Client connections that ended in an error, by reason; requests that the parser refuses are included.",
+                &["reason"],
+            )?,
+            refused_streams: Family::new(
+                COUNTER,
+                "scopegate_http2_streams_refused_total",
+                "HTTP/2 streams that the parser refused, by reason.",
+                &["reason"],
+            )?,
+            departures: Family::new(
+                COUNTER,
+                "scopegate_clients_left_total",
+                "Requests whose client left before the end of the answer, by the moment.",
+                &["reason"],
             )?,
             protocols: Family::new(
                 COUNTER,
@@ -110,7 +124,7 @@ impl ShardedFamilies {
             cache: Family::new(
                 COUNTER,
                 "scopegate_token_cache_lookups_total",
-                "Look-ups of verified tokens by result.",
+                "Look-ups of verified tokens by result, of requests that were forwarded.",
                 &["result"],
             )?,
             reloads: Family::new(
@@ -142,6 +156,8 @@ impl Collector for Exposition {
             &families.verifications.desc,
             &families.refreshes.desc,
             &families.connection_errors.desc,
+            &families.refused_streams.desc,
+            &families.departures.desc,
             &families.protocols.desc,
             &families.requests_open.desc,
             &families.cache.desc,
@@ -225,6 +241,9 @@ impl Exposition {
                 .connection_errors
                 .counters(gateway.connection_errors.totals()),
         );
+        let refused = gateway.refused_streams.totals();
+        collected.push(families.refused_streams.counters(refused));
+        collected.push(families.departures.counters(gateway.departures.totals()));
         collected.push(families.protocols.counters(gateway.protocols.totals()));
         collected.push(families.requests_open.gauge(gateway.requests.total()));
         collected.push(families.cache.counters(gateway.cache.totals()));

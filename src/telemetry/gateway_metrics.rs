@@ -3,8 +3,8 @@
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::families::{counter, int_gauge, int_gauges};
-use super::labels::{CacheResult, ConnectionError, ConnectionProtocol, Reloaded};
-use super::{Counters, Gauge};
+use super::labels::{CacheResult, ConnectionProtocol, Departure, Reloaded};
+use super::{ConnectionError, Counters, Gauge};
 
 /// The metrics of the process as a whole.
 #[derive(Debug)]
@@ -17,14 +17,16 @@ pub struct GatewayMetrics {
     pub tunnels: IntGauge,
     /// Accepted client connections.
     pub accepted: IntCounter,
-    /// Client connections that ended in an error, by kind.
+    /// Client connections that ended in an error, by its reason.
     pub connection_errors: Counters<ConnectionError>,
     /// Client connections by protocol.
     pub protocols: Counters<ConnectionProtocol>,
     /// HTTP/2 streams that were reset because the client did not read the response.
     pub stalled_streams: IntCounter,
-    /// HTTP/2 streams that were reset because they did not carry a valid request.
-    pub refused_streams: IntCounter,
+    /// HTTP/2 streams that the parser refused, by reason.
+    pub refused_streams: Counters<ConnectionError>,
+    /// Requests whose client left before the end of the answer, by the moment.
+    pub departures: Counters<Departure>,
     /// Requests that are being answered.
     pub requests: Gauge,
     /// Token cache look-ups by result.
@@ -85,11 +87,8 @@ impl GatewayMetrics {
                 "scopegate_http2_streams_stalled_total",
                 "HTTP/2 responses that were given up because the client did not read them.",
             )?,
-            refused_streams: counter(
-                r,
-                "scopegate_http2_streams_refused_total",
-                "HTTP/2 streams that were reset because they did not carry a valid request.",
-            )?,
+            refused_streams: Counters::new(),
+            departures: Counters::new(),
             requests: Gauge::new(),
             cache: Counters::new(),
             reloads: Counters::new(),

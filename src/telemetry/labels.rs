@@ -13,28 +13,6 @@ labels! {
 }
 
 labels! {
-    /// The kind of error that ended a client connection.
-    pub enum ConnectionError {
-        /// The bytes are no HTTP.
-        Parse = "parse",
-        /// The head or the target is too long for the parser.
-        TooLarge = "too_large",
-        /// A deadline passed.
-        Timeout = "timeout",
-        /// The client disconnected.
-        Aborted = "aborted",
-        /// Any other error.
-        Other = "other",
-        /// The client sent too many frames that carry no request.
-        Flood = "flood",
-        /// The TLS handshake failed or took too long.
-        Tls = "tls",
-        /// A required PROXY header is missing or malformed.
-        ProxyProtocol = "proxy_protocol",
-    }
-}
-
-labels! {
     /// The level of the token cache at which a token was found.
     pub enum CacheResult {
         /// The worker's own level.
@@ -160,5 +138,19 @@ labels! {
         ServerError = "5xx",
         Cut = "cut",
         Left = "left",
+    }
+}
+
+labels! {
+    /// The moment at which a client left before the end of its answer.
+    pub enum Departure {
+        /// Before the end of the request's body.
+        InBody = "in_body",
+        /// While the client waited for the answer.
+        BeforeAnswer = "before_answer",
+        /// Before the end of the answer.
+        InAnswer = "in_answer",
+        /// In an event stream, which most often ends in no other way.
+        InEventStream = "in_event_stream",
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 use http::Method;
 
 use super::{
-    CacheResult, ConnectionError, ConnectionProtocol, Ending, EndpointState, FaultKind, KeptLabels,
-    Label as _, Metrics, Refresh, Reloaded, Verification, labels,
+    CacheResult, ConnectionError, ConnectionProtocol, Departure, Ending, EndpointState, FaultKind,
+    KeptLabels, Label as _, Metrics, Refresh, Reloaded, Verification, labels,
 };
 
 labels! {
@@ -128,7 +128,11 @@ fn the_exposition_is_what_operators_know() {
     }
     gateway
         .connection_errors
-        .increment(ConnectionError::ProxyProtocol);
+        .increment(ConnectionError::ProxyHeaderMissing);
+    gateway
+        .refused_streams
+        .increment(ConnectionError::Http2MalformedRequest);
+    gateway.departures.increment(Departure::InBody);
     gateway.protocols.increment(ConnectionProtocol::Http2);
     gateway.reloads.increment(Reloaded::Swapped);
     gateway.connections.inc();
@@ -166,7 +170,10 @@ fn each_metric_is_explained_to_operators() {
     metrics
         .gateway
         .connection_errors
-        .increment(ConnectionError::Parse);
+        .increment(ConnectionError::HeadField);
+    let streams = &metrics.gateway.refused_streams;
+    streams.increment(ConnectionError::Http2HeadTooLarge);
+    metrics.gateway.departures.increment(Departure::InAnswer);
     metrics.gateway.cache.increment(CacheResult::Worker);
     metrics.gateway.reloads.increment(Reloaded::Swapped);
     metrics.gateway.set_config("hash");

@@ -4,6 +4,7 @@
 //! It never contains a token, a secret, or a label that a client chose (requirements.md#o08, #o09).
 
 mod access_log;
+mod connection_error;
 mod counters;
 mod event_log;
 mod exposition;
@@ -22,6 +23,7 @@ mod sharded;
 mod throttle;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter, TokenFields, WorkerLog, push_json};
+pub use connection_error::ConnectionError;
 pub use counters::{Counter, Counters, Gauge};
 pub use event_log::EventLog;
 pub use gateway_metrics::GatewayMetrics;
@@ -30,9 +32,9 @@ pub use histogram::Histogram;
 pub use label::Label;
 pub(crate) use label::labels;
 pub use labels::{
-    CacheResult, ConnectionError, ConnectionProtocol, FaultKind, Refresh, Reloaded, Verification,
+    CacheResult, ConnectionProtocol, Departure, FaultKind, Refresh, Reloaded, Verification,
 };
 pub use metrics::{EndpointState, KeptLabels, Metrics};
 pub use quoted::Quoted;
 pub use sharded::{ShardGuard, ShardSlot};
-pub use throttle::Throttle;
+pub use throttle::{Throttle, Throttles};

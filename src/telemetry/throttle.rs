@@ -1,7 +1,10 @@
 //! A limit on log lines of one kind, of which peers can cause any number.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
+
+use super::Label;
 
 /// The number of lines that may be written at once.
 const BURST: u64 = 10;
@@ -49,12 +52,52 @@ impl Throttle {
             }
         }
     }
+
+    /// Returns the number of lines that were skipped since the last, and forgets it.
+    pub fn take_skipped(&self) -> u64 {
+        self.skipped.take()
+    }
+}
+
+/// A limit for each value of a set of labels, so that many lines of one kind take the room of no
+/// other.
+#[derive(Debug)]
+pub struct Throttles<L> {
+    each: Box<[Throttle]>,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Label> Throttles<L> {
+    /// Creates the limits, each of which allows a burst of lines.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            each: L::ALL.iter().map(|_| Throttle::new(now)).collect(),
+            label: PhantomData,
+        }
+    }
+
+    /// Returns whether a line of this kind may be written, as [`Throttle::admit`] does.
+    pub fn admit(&self, label: L, now: Instant) -> Option<u64> {
+        self.each.get(label.index())?.admit(now)
+    }
+
+    /// Returns each kind of which lines were skipped since the last one, with their number, and
+    /// forgets it.
+    pub fn take_skipped(&self) -> impl Iterator<Item = (L, u64)> {
+        let all = L::ALL.iter().zip(&self.each);
+        all.filter_map(|(label, throttle)| match throttle.take_skipped() {
+            0 => None,
+            skipped => Some((*label, skipped)),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::telemetry::ConnectionError;
 
     #[test]
     fn after_a_burst_there_is_a_line_for_each_second_that_tells_of_the_others() {
@@ -80,5 +123,19 @@ mod tests {
             BURST as usize,
             "a long pause earns no more than a burst"
         );
+    }
+
+    #[test]
+    fn many_lines_of_one_kind_take_the_room_of_no_other() {
+        let now = clock::monotonic();
+        let throttles = Throttles::new(now);
+        let (flood, other) = (ConnectionError::HeadField, ConnectionError::TlsVersion);
+        let written = (0..2000).filter(|_| throttles.admit(flood, now).is_some());
+        assert_eq!(written.count() as u64, BURST);
+        assert_eq!(throttles.admit(other, now), Some(0));
+        let skipped: Vec<_> = throttles.take_skipped().collect();
+        assert_eq!(skipped, [(flood, 2000 - BURST)]);
+        assert_eq!(throttles.take_skipped().count(), 0);
+        assert_eq!(throttles.admit(flood, now + EVERY), Some(0), "it was told");
     }
 }

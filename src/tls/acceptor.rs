@@ -208,6 +208,12 @@ impl Certificates {
             .or(self.0.first())
     }
 
+    /// Returns whether a certificate is for the host.
+    #[must_use]
+    pub fn has_name(&self, host: &str) -> bool {
+        self.find(host).is_some()
+    }
+
     /// Returns an iterator over the certificates.
     pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
         self.0.iter()

@@ -50,9 +50,10 @@ fn rapid_resets_are_ended_before_the_upstream_suffers() {
         flooded.requests()
     );
     assert!(scene.disturbed() <= REQUESTS, "{}", scene.disturbed());
-    scene
-        .process
-        .wait_for_metric("scopegate_connection_errors_total{kind=\"flood\"}", 1.0);
+    scene.process.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"http2_flood\"}",
+        1.0,
+    );
     scene.check_memory("rapid reset");
 }
 
@@ -308,9 +309,10 @@ fn frames_that_bring_nothing_forward_are_answered_a_bounded_number_of_times() {
             flooded.count(answer)
         );
         let count = f64::from(u32::try_from(index + 1).unwrap());
-        scene
-            .process
-            .wait_for_metric("scopegate_connection_errors_total{kind=\"flood\"}", count);
+        scene.process.wait_for_metric(
+            "scopegate_connection_errors_total{reason=\"http2_flood\"}",
+            count,
+        );
     }
     scene.check_memory("frames that bring nothing forward");
 }
@@ -423,9 +425,10 @@ fn a_client_that_asks_and_never_reads_is_let_go() {
         client.get(2 * number + 1, "/guilty");
     }
     scene.beside_others(|| {
-        scene
-            .process
-            .wait_for_metric("scopegate_connection_errors_total{kind=\"timeout\"}", 1.0);
+        scene.process.wait_for_metric(
+            "scopegate_connection_errors_total{reason=\"write_timeout\"}",
+            1.0,
+        );
     });
     scene.process.wait_for_metric(
         "scopegate_upstream_connections_open{upstream=\"victim\"}",

@@ -36,9 +36,10 @@ fn a_client_that_pipelines_and_never_reads_is_let_go() {
     let request = b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n".repeat(100);
     let taken = scene.beside_others(|| flood(&socket, &request));
     assert!(taken < FLOOD, "all were taken");
-    scene
-        .process
-        .wait_for_metric("scopegate_connection_errors_total{kind=\"timeout\"}", 1.0);
+    scene.process.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"write_timeout\"}",
+        1.0,
+    );
     scene.check_memory("pipelined requests");
 }
 
@@ -127,7 +128,10 @@ fn a_handshake_without_an_end_is_ended() {
         assert!(flood(&socket, &piece) < FLOOD, "{name}: all were taken");
         let _ = socket.read_to_end(&mut Vec::new());
     }
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"tls\"}", 3.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"tls_malformed\"}",
+        3.0,
+    );
     assert_eq!(gateway.metric("scopegate_connections_open"), 0.0);
 }
 

@@ -93,7 +93,10 @@ fn who_offers_nothing_that_is_spoken_is_turned_away() {
             "{error}"
         );
     }
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"tls\"}", 2.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"tls_protocol\"}",
+        2.0,
+    );
     let mut client = Frames::over(root.connect(gateway.address(), "a.test", &[b"spdy/3", b"h2"]));
     assert_eq!(status(&mut client, 1, "a.test"), 200);
 }

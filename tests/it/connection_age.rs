@@ -181,7 +181,7 @@ fn a_client_over_tls_that_takes_nothing_is_let_go() {
     let end = client.read_to_end(&mut rest);
     assert!(end.is_err() && !rest.ends_with(b"0\r\n\r\n"), "{end:?}");
     assert_eq!(
-        gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"),
+        gateway.metric("scopegate_connection_errors_total{reason=\"write_timeout\"}"),
         1.0
     );
     // The twin: a client that reads gets all of a long answer, however slowly its pieces come.

@@ -500,6 +500,9 @@ fn what_the_library_cannot_decode_ends_the_connection() {
     }
     assert!(upstream.arrivals().is_empty());
     // Connections that ended like that are counted, and others are served.
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"parse\"}", 15.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"http2_protocol\"}",
+        15.0,
+    );
     assert_eq!(gateway.send(&Request::get("/a")).status, 200);
 }

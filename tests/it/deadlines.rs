@@ -49,7 +49,7 @@ fn a_head_that_comes_byte_by_byte_is_let_go() {
     assert!(client.is_closed());
     assert_eq!(upstream.arrivals().len(), 1);
     assert_eq!(
-        gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"),
+        gateway.metric("scopegate_connection_errors_total{reason=\"head_timeout\"}"),
         4.0
     );
 }

@@ -244,7 +244,10 @@ fn a_client_that_was_reset_cancels_its_exchange() {
         gateway.wait_for_metric(CLIENTS, 0.0);
         gateway.wait_for_metric(UPSTREAMS, 0.0);
     }
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"aborted\"}", 3.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"left_in_request\"}",
+        3.0,
+    );
 }
 
 // What a client sent behind its request does not hide that it is gone.
@@ -293,7 +296,10 @@ fn a_client_that_has_closed_its_side_is_not_waited_for_without_end() {
     let cut = close_after(Script::Pieces(vec![begun(), b"un".to_vec()]), "/body");
     assert!(cut.is_none_or(|answer| !answer.complete));
     gateway.wait_for_metric(CLIENTS, 0.0);
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"aborted\"}", 1.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"left_in_request\"}",
+        1.0,
+    );
     upstream.go_on();
 }
 

@@ -277,7 +277,10 @@ fn floods_end_their_connection_and_no_other() {
         other.get(stream, "/");
         assert_eq!(other.status(stream), 200, "{name}");
     }
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"flood\"}", 5.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{reason=\"http2_flood\"}",
+        5.0,
+    );
 }
 
 // CONTINUATION without end.

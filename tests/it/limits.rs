@@ -26,7 +26,7 @@ fn a_head_has_at_most_as_many_bytes_as_configured() {
             assert_eq!(upstream.arrivals().len(), before);
         }
     }
-    assert!(small.metric("scopegate_connection_errors_total{kind=\"too_large\"}") >= 3.0);
+    assert!(small.metric("scopegate_connection_errors_total{reason=\"head_too_large\"}") >= 3.0);
 }
 
 #[test]

@@ -56,10 +56,10 @@ fn a_balancer_announces_its_clients_and_nobody_else_does() {
     for pieces in [vec![REQUEST], vec![&b"PROXY TCP4 junk\r\n"[..], REQUEST]] {
         assert_eq!(exchange(gateway.address(), &pieces), "");
     }
-    gateway.wait_for_metric(
-        "scopegate_connection_errors_total{kind=\"proxy_protocol\"}",
-        2.0,
-    );
+    for reason in ["proxy_header_missing", "proxy_header_malformed"] {
+        let series = format!("scopegate_connection_errors_total{{reason=\"{reason}\"}}");
+        gateway.wait_for_metric(&series, 1.0);
+    }
     assert_eq!(upstream.arrivals().len(), before);
 }
 

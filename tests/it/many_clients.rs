@@ -48,7 +48,7 @@ fn six_hundred_half_heads_are_let_go_and_starve_nobody() {
     assert!(crowd.iter_mut().all(Client::is_closed));
     let timeouts = metric(
         &process,
-        "scopegate_connection_errors_total{kind=\"timeout\"}",
+        "scopegate_connection_errors_total{reason=\"head_timeout\"}",
     );
     assert!(
         (timeouts - 600.0).abs() < 0.5,

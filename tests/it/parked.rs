@@ -137,7 +137,7 @@ fn a_connection_that_rests_ends_as_others_do() {
         assert!(client.ends(), "{timeout}");
         gateway.wait_for_metric(CLIENTS, 0.0);
         assert_eq!(gateway.metric(RESTING), 0.0);
-        let timeouts = gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}");
+        let timeouts = gateway.metric("scopegate_connection_errors_total{reason=\"idle_timeout\"}");
         assert_eq!(timeouts, f64::from(u8::from(timeout.starts_with("idle"))));
     }
     let gateway = Gateway::open(&upstream, "");
@@ -178,7 +178,7 @@ fn half_a_head_on_a_connection_that_rested_has_its_time() {
     client.write(b"GET /half HTTP/1.1\r\n");
     assert!(client.is_closed());
     assert_eq!(
-        gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"),
+        gateway.metric("scopegate_connection_errors_total{reason=\"head_timeout\"}"),
         1.0
     );
     assert_eq!(upstream.arrivals().len(), 1);

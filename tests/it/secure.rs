@@ -168,7 +168,15 @@ fn junk_plain_http_and_silence_cost_one_connection_each() {
         let _ = socket.read_to_end(&mut rest);
         assert!(!rest.starts_with(b"HTTP"), "{bytes:?}");
     }
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"tls\"}", 4.0);
+    for reason in [
+        "tls_plain_http",
+        "tls_malformed",
+        "tls_no_handshake",
+        "tls_timeout",
+    ] {
+        let series = format!("scopegate_connection_errors_total{{reason=\"{reason}\"}}");
+        gateway.wait_for_metric(&series, 1.0);
+    }
     let mut stream = connect(gateway.address(), "a.test", root.client(None));
     assert_eq!(ask(&mut stream, "a.test").unwrap(), 200);
     assert_eq!(upstream.arrivals().len(), 1);

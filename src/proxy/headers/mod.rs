@@ -9,7 +9,9 @@ mod credentials;
 mod hop_by_hop;
 mod trailers;
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, VIA};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
@@ -154,6 +156,13 @@ pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
         return None;
     }
     Some(id.clone())
+}
+
+/// Returns whether a response is an event stream.
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let name = kind.and_then(|kind| kind.split(|byte| *byte == b';').next());
+    name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 fn is_plain(byte: &u8) -> bool {

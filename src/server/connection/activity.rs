@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::backlog::Backlog;
 use super::state::{Limits, State};
 use super::turn::ReadTurn;
+use super::write_buffer::WriteBuffer;
 use crate::clock;
 use crate::config::Server;
 use crate::proxy::Upgrades;
@@ -18,7 +18,7 @@ pub(super) struct Activity {
     state: RefCell<State>,
     pub(super) turn: ReadTurn,
     /// The part of the answer that waits for the client; used for HTTP/1.1 only.
-    pub(super) backlog: Backlog,
+    pub(super) write_buffer: WriteBuffer,
 }
 
 impl Activity {
@@ -30,7 +30,7 @@ impl Activity {
         Rc::new(Self {
             state: RefCell::new(state),
             turn: ReadTurn::default(),
-            backlog: Backlog::new(server.limits.write_buffer),
+            write_buffer: WriteBuffer::new(server.limits.write_buffer),
         })
     }
 
@@ -86,14 +86,14 @@ impl Activity {
     fn blocked(&self, sent: u64) {
         if self.state().write_blocked(sent, clock::monotonic()) {
             // The body gives back its buffer meanwhile.
-            self.backlog.wake();
+            self.write_buffer.wake();
         }
     }
 
     /// Notes that everything that the library was given is written.
     pub(super) fn drained(&self) {
         self.state().drained();
-        self.backlog.clear();
+        self.write_buffer.clear();
     }
 
     /// Returns ready while another piece of the answer may wait to be written. For HTTP/2, the
@@ -103,7 +103,7 @@ impl Activity {
         if self.state().is_http2() {
             Poll::Ready(())
         } else {
-            self.backlog.poll_room(cx)
+            self.write_buffer.poll_room(cx)
         }
     }
 }

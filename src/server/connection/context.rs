@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::super::end::End;
+use super::super::failure::Failure;
 use super::activity::Activity;
-use super::refused;
 use crate::net::Peer;
 use crate::proxy::Worker;
+use crate::telemetry::ConnectionError;
 
 /// The worker, the peer and the activity of a connection.
 pub(super) struct ConnectionContext {
@@ -17,19 +17,32 @@ pub(super) struct ConnectionContext {
 
 impl ConnectionContext {
     /// Counts and logs the error that ended the connection, if there was one.
-    pub(super) fn ended(&self, end: Option<End>) {
-        let Some(end) = end else { return };
-        self.worker
-            .metrics()
-            .connection_errors
-            .increment(end.kind());
-        let is_http2 = self.activity.state().is_http2();
-        refused::log(&self.worker, self.peer.address, end, is_http2);
+    pub(super) fn ended(&self, end: Option<ConnectionError>) {
+        self.record(self.reason(end));
     }
 
-    /// Counts and logs an HTTP/2 stream that was reset because it is not a valid request.
-    pub(super) fn refused_stream(&self) {
-        self.worker.metrics().refused_streams.inc();
-        refused::log(&self.worker, self.peer.address, End::Parse, true);
+    /// Returns the reason of an error while the state of the connection is still that of its end.
+    /// The departure of a client is no error between two requests.
+    pub(super) fn reason(&self, end: Option<ConnectionError>) -> Option<ConnectionError> {
+        match end {
+            Some(ConnectionError::LeftInRequest) => self.activity.state().departure(),
+            end => end,
+        }
+    }
+
+    /// Counts and logs a reason for the end of the connection.
+    pub(super) fn record(&self, reason: Option<ConnectionError>) {
+        if let Some(error) = reason {
+            self.failure(error).record(&self.worker);
+        }
+    }
+
+    /// Counts and logs an HTTP/2 stream that the parser refused.
+    pub(super) fn refused_stream(&self, error: ConnectionError) {
+        self.failure(error).record_stream(&self.worker);
+    }
+
+    fn failure(&self, error: ConnectionError) -> Failure {
+        Failure::new(error, self.peer.address)
     }
 }

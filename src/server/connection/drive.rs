@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::super::connections::Registration;
-use super::super::end::End;
 use super::activity::Activity;
 use super::state::Action;
 use crate::clock;
+use crate::telemetry::ConnectionError;
 
 /// A connection of hyper, of either protocol.
 pub(super) trait Served: Future<Output = hyper::Result<()>> {
@@ -20,7 +20,7 @@ pub(super) enum Driven {
     /// The connection is to be parked.
     Parked,
     /// The connection has ended, well or with an error.
-    Ended(Option<End>),
+    Ended(Option<ConnectionError>),
 }
 
 /// Drives a connection until it ends or is to be parked.
@@ -35,7 +35,7 @@ pub(super) async fn drive(
         look_for_drain(activity, registration);
         loop {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                let end = result.err().map(|error| End::of(&error));
+                let end = result.err().map(|error| ConnectionError::of(&error));
                 return Poll::Ready(Driven::Ended(end));
             }
             match ready!(poll_action(
@@ -68,7 +68,7 @@ pub(super) fn poll_end(
     activity: &Activity,
     registration: &Registration,
     cx: &Context<'_>,
-) -> Poll<Option<End>> {
+) -> Poll<Option<ConnectionError>> {
     let action = ready!(poll_action(activity, registration, false, cx));
     Poll::Ready(match action {
         Action::End(end) => Some(end),

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::super::stream::ClientStream;
 use super::context::ConnectionContext;
+use super::refused_stream::Refusals;
 use crate::clock;
 use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind};
 use crate::net::{Layer, Output};
@@ -31,10 +32,6 @@ const RESET_WINDOW: Duration = Duration::from_secs(10);
 
 /// The error code `ENHANCE_YOUR_CALM` (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
-
-/// The error code `PROTOCOL_ERROR` (RFC 9113 §7), with which the library resets the stream of a
-/// malformed request (§8.1.1).
-const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 
 /// The counters of a connection's frames.
 #[derive(Debug)]
@@ -111,11 +108,34 @@ impl FloodGuard {
 pub(super) struct Leftover {
     stream: RefCell<Option<ClientStream>>,
     flooded: Cell<bool>,
+    beginning: Cell<Beginning>,
+    /// Set when the client has closed its side.
+    is_closed: Cell<bool>,
+}
+
+/// How far the client came with its preface, of which its first frame is a part (RFC 9113 §3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// The client has sent nothing.
+    #[default]
+    Silent,
+    /// The preface is not whole.
+    Begun,
+    Whole,
 }
 
 impl Leftover {
     pub(super) fn was_flooded(&self) -> bool {
         self.flooded.get()
+    }
+
+    /// Returns whether the client has closed its side.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+
+    pub(super) fn beginning(&self) -> Beginning {
+        self.beginning.get()
     }
 
     pub(super) fn take(&self) -> Option<ClientStream> {
@@ -139,6 +159,7 @@ pub(super) struct GuardedStream {
     is_head: bool,
     /// Set if the field block continues in the next frame.
     goes_on: bool,
+    refusals: Refusals,
 }
 
 impl GuardedStream {
@@ -147,6 +168,9 @@ impl GuardedStream {
         context: Rc<ConnectionContext>,
         leftover: Rc<Leftover>,
     ) -> Self {
+        if stream.has_unread() {
+            leftover.beginning.set(Beginning::Begun);
+        }
         Self {
             stream: Some(stream),
             context,
@@ -157,6 +181,7 @@ impl GuardedStream {
             is_preface: true,
             is_head: false,
             goes_on: false,
+            refusals: Refusals::default(),
         }
     }
 
@@ -173,6 +198,11 @@ impl GuardedStream {
         });
         let is_whole = self.incoming.is_between();
         self.is_preface = self.is_preface && !(first && is_whole);
+        self.leftover.beginning.set(if self.is_preface {
+            Beginning::Begun
+        } else {
+            Beginning::Whole
+        });
         let is_open = self.is_preface || self.goes_on || (self.is_head && !is_whole);
         let mut state = self.context.activity.state();
         if is_open != state.has_open_block() {
@@ -203,13 +233,14 @@ impl GuardedStream {
     /// Inspects bytes that were written to the client.
     fn wrote(&mut self, bytes: &[u8]) {
         let (guard, context) = (&mut self.guard, &self.context);
+        let refusals = &mut self.refusals;
         self.outgoing
             .feed_with(bytes, |frame, payload| match frame.kind {
                 kind::DATA if frame.length > 0 => guard.rate.earn(),
-                // The library writes the frame in one piece. A socket that is nearly full may take
-                // only a part of it: then the refusal is not counted.
-                kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => {
-                    context.refused_stream();
+                kind::HEADERS | kind::RST_STREAM => {
+                    if let Some(error) = refusals.of_frame(frame, payload) {
+                        context.refused_stream(error);
+                    }
                 }
                 _ => {}
             });
@@ -238,6 +269,9 @@ impl Layer for GuardedStream {
         let result = self.below()?.poll_read(cx, buffer);
         let count = buffer.filled().len() - before;
         self.context.activity.turn.count(count);
+        if count == 0 && matches!(result, Poll::Ready(Ok(()))) {
+            self.leftover.is_closed.set(true);
+        }
         match buffer.filled().get(before..) {
             Some(bytes) if !bytes.is_empty() && self.inspect(bytes) => {
                 Poll::Ready(Err(self.refuse(cx)))

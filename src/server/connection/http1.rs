@@ -10,6 +10,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 
 use super::super::connections::Registration;
+use super::super::request_line::refusal_of;
 use super::super::stream::ClientStream;
 use super::bare::Bare;
 use super::context::ConnectionContext;
@@ -105,8 +106,8 @@ async fn serve_active(
             return true;
         }
     };
-    context.ended(end);
     if let Some(tunnel) = upgrades.take() {
+        context.ended(end);
         // Bytes behind the request were not read before the answer; they belong to the tunnel
         // (docs/design/attacks.md#advisory-15).
         let unread = served.into_parts().read_buf;
@@ -119,9 +120,12 @@ async fn serve_active(
     if close == Close::Plain {
         // The usual end. To take the connection apart first costs a connection with one request
         // 1.3 % more instructions.
+        context.ended(end);
         return false;
     }
-    drop(served);
+    let reason = context.reason(end);
+    let head = served.into_parts().read_buf;
+    context.record(reason.map(|error| refusal_of(&head, error)));
     let is_written = end.is_none() && !activity.state().owes_answer();
     close_stream(stream, close, &upgrades, is_written).await;
     false

@@ -16,11 +16,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 
 use super::super::connections::{Registration, Registry};
-use super::super::end::End;
 use super::super::stream::ClientStream;
+use super::activity::Activity;
 use super::context::ConnectionContext;
 use super::drive::{Driven, Served, drive};
-use super::flood_guard::{GuardedStream, Leftover};
+use super::flood_guard::{Beginning, GuardedStream, Leftover};
 use super::hyper_order::StreamStep;
 use super::lingering_close;
 use super::tracked_body::TrackedBody;
@@ -28,6 +28,7 @@ use super::write_timeout::{Executor, Pieces};
 use crate::config::Server;
 use crate::net::Layered;
 use crate::proxy::{self, Tunnel, Upgrades};
+use crate::telemetry::ConnectionError;
 
 /// The interval of PING frames to a silent client, and the time that the client has to answer one.
 const PING: Duration = Duration::from_secs(20);
@@ -56,15 +57,43 @@ pub(super) async fn serve(
     let leftover = Rc::new(Leftover::default());
     let mut connection = begin(stream, &context, &leftover, registration.registry());
     let end = match drive(connection.as_mut(), activity, &mut registration).await {
-        _ if leftover.was_flooded() => Some(End::Flood),
-        Driven::Ended(end) => end,
+        Driven::Ended(end) => refined(end, &leftover, activity),
         Driven::Parked => None,
     };
-    drop(connection);
     context.ended(end);
+    drop(connection);
     let close = activity.state().close(end);
     if let Some(mut stream) = leftover.take() {
         lingering_close::apply(close, &mut stream).await;
+    }
+}
+
+/// Returns the reason why a connection ended, of which the library knows only a part.
+fn refined(
+    end: Option<ConnectionError>,
+    leftover: &Leftover,
+    activity: &Activity,
+) -> Option<ConnectionError> {
+    if leftover.was_flooded() {
+        return Some(ConnectionError::Http2Flood);
+    }
+    match (end, leftover.beginning()) {
+        // Checks of the handshake of TLS connect and leave, or stay and say nothing.
+        (Some(ConnectionError::LeftInRequest), Beginning::Silent) => None,
+        (Some(ConnectionError::HeadTimeout), Beginning::Silent) => {
+            Some(ConnectionError::IdleTimeout)
+        }
+        (Some(ConnectionError::Http2Protocol), Beginning::Begun) if leftover.is_closed() => {
+            Some(ConnectionError::LeftInRequest)
+        }
+        (Some(ConnectionError::Http2Protocol), Beginning::Begun) => {
+            Some(ConnectionError::Http2Preface)
+        }
+        // The library takes an end in the middle of a head for a good one.
+        (None, Beginning::Begun | Beginning::Whole) if activity.state().has_open_block() => {
+            Some(ConnectionError::LeftInRequest)
+        }
+        (end, _) => end,
     }
 }
 

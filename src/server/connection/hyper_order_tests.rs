@@ -17,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::super::super::end::End;
 use super::*;
+use crate::telemetry::ConnectionError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
@@ -314,8 +314,13 @@ fn the_rest_of_what_hyper_has_read_can_be_taken_back() {
     assert_eq!(connection.into_parts().read_buf, "GET /half");
 }
 
-/// Returns the end of a connection with this head, of which at most 1000 bytes are accepted.
-fn end_of(head: &str) -> End {
+/// Returns the end of a connection with this head.
+fn end_of(head: &str) -> ConnectionError {
+    refused(head).0
+}
+
+/// Returns the end of a connection with this head, and what is left of the head.
+fn refused(head: &str) -> (ConnectionError, Bytes) {
     let wire = Wire::default();
     let service = service_fn(|_: Request<Incoming>| pending::<Answer<Content>>());
     let mut builder = http1::Builder::new();
@@ -324,7 +329,8 @@ fn end_of(head: &str) -> End {
     wire.send(head);
     loop {
         if let Poll::Ready(result) = poll(&mut Pin::new(&mut connection)) {
-            return End::of(&result.unwrap_err());
+            let error = ConnectionError::of(&result.unwrap_err());
+            return (error, connection.into_parts().read_buf);
         }
     }
 }
@@ -334,8 +340,36 @@ fn a_long_target_is_told_from_a_long_head() {
     let long = "a".repeat(70_000);
     let target = format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n");
     let field = format!("GET / HTTP/1.1\r\nx: {long}{long}\r\n\r\n");
-    assert_eq!(end_of(&target), End::TargetTooLong);
-    assert_eq!(end_of(&field), End::TooLarge);
+    assert_eq!(end_of(&target), ConnectionError::HeadTargetTooLong);
+    assert_eq!(end_of(&field), ConnectionError::HeadTooLarge);
+}
+
+// `request_line.rs` looks into the rest for the part that is malformed.
+#[test]
+fn hyper_tells_the_part_of_a_head_that_it_refuses_and_may_keep_the_head() {
+    for (head, expected, is_kept) in [
+        ("G\u{1}T / HTTP/1.1\r\n", ConnectionError::HeadMethod, true),
+        (
+            "GET /a?\"x\" HTTP/1.1\r\n",
+            ConnectionError::HeadTarget,
+            false,
+        ),
+        ("GET /a\r\n", ConnectionError::HeadTarget, true),
+        ("GET /a HTTP/3.0\r\n", ConnectionError::HeadVersion, true),
+        (
+            "GET / HTTP/1.1\r\na b: x\r\n",
+            ConnectionError::HeadField,
+            true,
+        ),
+        (
+            "GET / HTTP/1.1\r\ncontent-length: x\r\n",
+            ConnectionError::HeadFraming,
+            false,
+        ),
+    ] {
+        let (error, rest) = refused(&format!("{head}\r\n"));
+        assert_eq!((error, !rest.is_empty()), (expected, is_kept), "{head:?}");
+    }
 }
 
 /// The body of an answer, poll by poll; `None` is a wait.

@@ -2,7 +2,6 @@
 //! how the connection ends.
 
 mod activity;
-mod backlog;
 mod bare;
 mod context;
 mod drive;
@@ -13,11 +12,12 @@ mod http2;
 mod hyper_order;
 mod lingering_close;
 mod parked;
-mod refused;
+mod refused_stream;
 mod sniff;
 mod state;
 mod tracked_body;
 mod turn;
+mod write_buffer;
 mod write_timeout;
 
 use std::rc::Rc;
@@ -69,7 +69,6 @@ impl Connection {
     /// Performs the steps before HTTP that the listener requires. Returns `None` if the connection
     /// ended.
     pub(super) async fn handshake(mut self, listener: &Listener, head: Duration) -> Option<Self> {
-        let address = self.context.peer.address;
         let result = tokio::select! {
             biased;
             result = handshake::perform(self.stream, self.context.peer, listener, head) => result,
@@ -81,13 +80,10 @@ impl Connection {
                 self.context.peer = ready.peer;
                 self.protocol = ready.protocol;
             }
-            Err(end) => {
-                self.context
-                    .worker
-                    .metrics()
-                    .connection_errors
-                    .increment(end.kind());
-                refused::log(&self.context.worker, address, end, false);
+            Err(failure) => {
+                if let Some(failure) = failure {
+                    failure.record(&self.context.worker);
+                }
                 return None;
             }
         }
@@ -130,7 +126,7 @@ impl Connection {
             ConnectionProtocol::Http1
         });
         if !is_http2 {
-            stream.bound_tls(context.activity.backlog.tls_buffer());
+            stream.bound_tls(context.activity.write_buffer.tls_buffer());
             http1::serve(stream, context, registration).await;
         }
         is_http2

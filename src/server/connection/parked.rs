@@ -10,11 +10,11 @@ use prometheus::IntGauge;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::super::connections::Registration;
-use super::super::end::End;
 use super::super::stream::ClientStream;
 use super::activity::Activity;
 use super::context::ConnectionContext;
 use super::drive::{look_for_drain, poll_end};
+use crate::telemetry::ConnectionError;
 
 /// The bytes that are read at once when the connection wakes. Most requests fit.
 const PIECE: usize = 1024;
@@ -28,7 +28,7 @@ pub(super) async fn park(
     stream: &mut ClientStream,
     context: &ConnectionContext,
     registration: &mut Registration,
-) -> Result<(), Option<End>> {
+) -> Result<(), Option<ConnectionError>> {
     let activity = &context.activity;
     if stream.has_unread() {
         activity.state().activated();
@@ -57,7 +57,7 @@ fn poll_bytes(
     activity: &Activity,
     registration: &mut Registration,
     cx: &mut Context<'_>,
-) -> Poll<Result<Bytes, Option<End>>> {
+) -> Poll<Result<Bytes, Option<ConnectionError>>> {
     look_for_drain(activity, registration);
     // TLS may still buffer a part of the last answer.
     let _ = Pin::new(&mut *stream).poll_flush(cx);

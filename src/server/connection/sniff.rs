@@ -9,11 +9,11 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::super::connections::Registration;
-use super::super::end::End;
 use super::super::stream::ClientStream;
 use super::activity::Activity;
 use super::drive::{look_for_drain, poll_end};
 use crate::net::frames::PREFACE;
+use crate::telemetry::ConnectionError;
 
 /// The bytes that are read at once. Most heads fit; hyper parses a head that is split again with
 /// each piece.
@@ -28,7 +28,7 @@ pub(super) async fn is_http2(
     stream: &mut ClientStream,
     activity: &Activity,
     registration: &mut Registration,
-) -> Result<bool, Option<End>> {
+) -> Result<bool, Option<ConnectionError>> {
     let mut seen = BytesMut::new();
     poll_fn(|cx| poll_start(stream, &mut seen, activity, registration, cx)).await?;
     let is_http2 = seen.starts_with(PREFACE);
@@ -43,19 +43,16 @@ fn poll_start(
     activity: &Activity,
     registration: &mut Registration,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), Option<End>>> {
+) -> Poll<Result<(), Option<ConnectionError>>> {
     loop {
         look_for_drain(activity, registration);
         let mut piece = [MaybeUninit::uninit(); PIECE];
         let mut buffer = ReadBuf::uninit(&mut piece);
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             Poll::Pending => return poll_end(activity, registration, cx).map(Err),
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
-            Poll::Ready(Ok(())) => {}
-        }
-        if buffer.filled().is_empty() {
-            // The parser reports a head that is cut.
-            return Poll::Ready(if seen.is_empty() { Err(None) } else { Ok(()) });
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+            // That is no error if nothing has arrived: the connection was not used.
+            Poll::Ready(_) => return Poll::Ready(Err(Some(ConnectionError::LeftInRequest))),
         }
         activity.received();
         seen.extend_from_slice(buffer.filled());

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::super::connections::GRACE;
-use super::super::end::End;
+use super::super::end::Blame;
 use crate::config::Server;
+use crate::telemetry::ConnectionError;
 
 /// The time for which an HTTP/1.1 connection is idle before it is parked for the first time. The
 /// memory that parses and answers, some 35 KiB, is freed then and made again for the next byte. The
@@ -146,7 +147,7 @@ pub(super) enum Action {
     /// parked connection has none: it is closed.
     Finish,
     /// End the connection at once, with this error.
-    End(End),
+    End(ConnectionError),
 }
 
 /// The way in which a connection that has ended is closed.
@@ -351,11 +352,11 @@ impl State {
         }
         let now = now?;
         if has_passed(self.cut_at(), now) {
-            return Some(Action::End(self.timeout()));
+            return Some(Action::End(self.timeout(now)));
         }
         let is_idle_too_long = has_passed(self.idle_until(), now);
         if is_idle_too_long && self.http2.is_none() {
-            return Some(Action::End(self.timeout()));
+            return Some(Action::End(self.timeout(now)));
         }
         if is_idle_too_long || has_passed(self.finishes_at(), now) {
             if !self.is_open() {
@@ -382,17 +383,24 @@ impl State {
 
     /// Returns the time by which the connection has to make progress, or is cut.
     fn cut_at(&self) -> Option<Instant> {
+        let answer = sooner(self.departs_by(), self.abandoned_at());
+        sooner(sooner(self.head_until(), self.write_until()), answer)
+    }
+
+    /// Returns the time by which a head that has begun must be complete.
+    fn head_until(&self) -> Option<Instant> {
         let head = match self.phase {
             Phase::Head(since) => Some(since),
             Phase::Idle(_) | Phase::Busy => None,
         };
         let block = self.http2.and_then(|http2| http2.block);
-        let head = sooner(head, block).map(|since| since + self.limits.request_head);
-        let write = self
-            .blocked
-            .map(|blocked| blocked.since + self.limits.idle_body);
-        let answer = sooner(self.departs_by(), self.abandoned_at());
-        sooner(sooner(head, write), answer)
+        sooner(head, block).map(|since| since + self.limits.request_head)
+    }
+
+    /// Returns the time by which the client has to read.
+    fn write_until(&self) -> Option<Instant> {
+        let blocked = self.blocked?;
+        Some(blocked.since + self.limits.idle_body)
     }
 
     /// Returns the time by which an HTTP/2 client has to close the connection, after it was told
@@ -463,42 +471,50 @@ impl State {
     }
 
     /// Returns the error of a connection whose deadline has passed.
-    fn timeout(&self) -> End {
+    fn timeout(&self, now: Instant) -> ConnectionError {
         if self.half_closed.is_some() {
-            End::Aborted
+            ConnectionError::LeftInRequest
+        } else if has_passed(self.write_until(), now) {
+            ConnectionError::WriteTimeout
+        } else if has_passed(self.head_until(), now) {
+            ConnectionError::HeadTimeout
+        } else if has_passed(self.departs_by(), now) {
+            ConnectionError::Http2GoawayTimeout
         } else {
-            End::Timeout
+            ConnectionError::IdleTimeout
+        }
+    }
+
+    /// Returns the error of a connection whose client has left; `None` between two requests.
+    pub(super) fn departure(&self) -> Option<ConnectionError> {
+        match self.phase {
+            Phase::Head(_) => Some(ConnectionError::LeftInHead),
+            _ if self.has_open_block() => Some(ConnectionError::LeftInHead),
+            Phase::Busy => Some(ConnectionError::LeftInRequest),
+            Phase::Idle(_) => None,
         }
     }
 
     /// Returns how a connection is closed that ended with an error, or well.
-    pub(super) fn close(&self, end: Option<End>) -> Close {
+    pub(super) fn close(&self, end: Option<ConnectionError>) -> Close {
+        let blame = end.map(|error| error.account().blame);
         if self.http2.is_some() {
-            return match end {
+            return match blame {
                 None => Close::Plain,
                 // A close with unread bytes would reset the connection, and the client might lose
                 // the GOAWAY frame.
-                Some(End::Parse | End::TooLarge | End::TargetTooLong | End::Flood | End::Other) => {
-                    Close::Lingering
-                }
-                Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => Close::Reset,
+                Some(Blame::Refused | Blame::Failed) => Close::Lingering,
+                Some(Blame::Left | Blame::Late) => Close::Reset,
             };
         }
         let is_cut = self.is_busy();
-        match end {
+        match blame {
             None if !self.has_body => Close::Plain,
-            None | Some(End::Parse | End::TooLarge | End::TargetTooLong) => Close::Lingering,
+            None | Some(Blame::Refused) => Close::Lingering,
             // The client left after it had all answers.
-            Some(End::Aborted) if !is_cut => Close::Lingering,
-            Some(End::Timeout) if !is_cut => Close::Plain,
-            Some(
-                End::Aborted
-                | End::Timeout
-                | End::Other
-                | End::Tls
-                | End::ProxyProtocol
-                | End::Flood,
-            ) => Close::Reset,
+            Some(Blame::Left) if !is_cut => Close::Lingering,
+            Some(Blame::Late) if !is_cut => Close::Plain,
+            Some(Blame::Left | Blame::Late | Blame::Failed) => Close::Reset,
         }
     }
 }

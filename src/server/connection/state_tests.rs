@@ -16,8 +16,11 @@ const DRAIN: Duration = Duration::from_millis(200);
 
 const PARK: Option<Action> = Some(Action::Park);
 const FINISH: Option<Action> = Some(Action::Finish);
-const TIMEOUT: Option<Action> = Some(Action::End(End::Timeout));
-const ABORTED: Option<Action> = Some(Action::End(End::Aborted));
+const IDLE_TIMEOUT: Option<Action> = Some(Action::End(ConnectionError::IdleTimeout));
+const HEAD_TIMEOUT: Option<Action> = Some(Action::End(ConnectionError::HeadTimeout));
+const WRITE_TIMEOUT: Option<Action> = Some(Action::End(ConnectionError::WriteTimeout));
+const GOAWAY_TIMEOUT: Option<Action> = Some(Action::End(ConnectionError::Http2GoawayTimeout));
+const ABANDONED: Option<Action> = Some(Action::End(ConnectionError::LeftInRequest));
 
 /// An event, or a change of the facts.
 #[derive(Clone, Copy)]
@@ -154,7 +157,7 @@ fn heads_idle_times_and_slow_readers_have_deadlines() {
             "an idle connection ends",
             &[],
             Some(60_000),
-            &[(59_999, None), (60_000, TIMEOUT)],
+            &[(59_999, None), (60_000, IDLE_TIMEOUT)],
         ),
         (
             "the time begins after TLS",
@@ -166,7 +169,7 @@ fn heads_idle_times_and_slow_readers_have_deadlines() {
             "a head has its time from its first byte",
             &[(3_000, Bytes), (9_000, Bytes)],
             Some(13_000),
-            &[(12_999, None), (13_000, TIMEOUT)],
+            &[(12_999, None), (13_000, HEAD_TIMEOUT)],
         ),
         (
             "a request has no deadline of the connection",
@@ -183,7 +186,7 @@ fn heads_idle_times_and_slow_readers_have_deadlines() {
                 (9_000, Blocked(0)),
             ],
             Some(31_500),
-            &[(31_499, None), (31_500, TIMEOUT)],
+            &[(31_499, None), (31_500, WRITE_TIMEOUT)],
         ),
         (
             "a client that reads a byte is waited for",
@@ -205,7 +208,7 @@ fn heads_idle_times_and_slow_readers_have_deadlines() {
                 (2_000, Answered),
             ],
             Some(31_500),
-            &[(31_500, TIMEOUT)],
+            &[(31_500, WRITE_TIMEOUT)],
         ),
         (
             "the idle time begins when the answer is written",
@@ -217,7 +220,7 @@ fn heads_idle_times_and_slow_readers_have_deadlines() {
                 (9_000, Flushed),
             ],
             Some(9_250),
-            &[(9_250, PARK), (68_999, PARK), (69_000, TIMEOUT)],
+            &[(9_250, PARK), (68_999, PARK), (69_000, IDLE_TIMEOUT)],
         ),
     ]);
 }
@@ -248,7 +251,7 @@ fn a_connection_is_parked_when_nothing_is_left_to_do_on_it() {
                 (2_250, Parked),
             ],
             Some(62_000),
-            &[(2_250, None), (62_000, TIMEOUT)],
+            &[(2_250, None), (62_000, IDLE_TIMEOUT)],
         ),
         (
             "a client that comes back is given longer",
@@ -318,7 +321,7 @@ fn a_client_that_has_closed_its_side_is_waited_for_as_long_as_its_upstream() {
                 (1_000, Asked(3_000)),
             ],
             Some(4_500),
-            &[(4_499, None), (4_500, ABORTED)],
+            &[(4_499, None), (4_500, ABANDONED)],
         ),
         (
             "each piece of the answer gives it that time again",
@@ -386,7 +389,7 @@ fn a_connection_that_has_to_end_waits_for_one_more_request() {
             "a head that has begun is waited for",
             &[(1_000, Drain), (1_100, Bytes)],
             Some(11_100),
-            &[(2_000, None), (11_100, TIMEOUT)],
+            &[(2_000, None), (11_100, HEAD_TIMEOUT)],
         ),
         (
             "the head of the answer did not announce the end",
@@ -477,7 +480,7 @@ fn http2_has_deadlines_of_its_own() {
             "the preface",
             &[(100, Bytes), (200, Http2)],
             Some(10_100),
-            &[(10_100, TIMEOUT)],
+            &[(10_100, HEAD_TIMEOUT)],
         ),
         (
             "a client is told that it was idle too long",
@@ -489,13 +492,13 @@ fn http2_has_deadlines_of_its_own() {
             "and has to go",
             &[(0, Http2), (100, BlockEnded), (60_000, Announced)],
             Some(90_000),
-            &[(89_999, None), (90_000, TIMEOUT)],
+            &[(89_999, None), (90_000, GOAWAY_TIMEOUT)],
         ),
         (
             "a field block",
             &[(0, Http2), (100, BlockEnded), (5_000, BlockBegun)],
             Some(15_000),
-            &[(15_000, TIMEOUT)],
+            &[(15_000, HEAD_TIMEOUT)],
         ),
         (
             "while a stream is open there is none",
@@ -604,40 +607,55 @@ fn a_connection_is_closed_so_that_the_client_knows_whether_its_answer_is_complet
     const UPLOADED: Events = &[(0, Active), (0, Upload), (0, BodyEnded), (0, Answered)];
     const BUSY: Events = &[(0, Active), (0, Request)];
     const HTTP2: Events = &[(0, Http2)];
-    let rows: &[(Events, &[Option<End>], Close)] = &[
-        (IDLE, &[None, Some(End::Timeout)], Close::Plain),
+    let rows: &[(Events, &[Option<ConnectionError>], Close)] = &[
+        (
+            IDLE,
+            &[None, Some(ConnectionError::IdleTimeout)],
+            Close::Plain,
+        ),
         (
             IDLE,
             &[
-                Some(End::Parse),
-                Some(End::TooLarge),
-                Some(End::TargetTooLong),
-                Some(End::Aborted),
+                Some(ConnectionError::HeadField),
+                Some(ConnectionError::HeadTooLarge),
+                Some(ConnectionError::HeadTargetTooLong),
+                Some(ConnectionError::LeftInRequest),
             ],
             Close::Lingering,
         ),
-        (IDLE, &[Some(End::Other)], Close::Reset),
+        (IDLE, &[Some(ConnectionError::AnswerCut)], Close::Reset),
         // The client may still be sending.
-        (UPLOADED, &[None, Some(End::Parse)], Close::Lingering),
+        (
+            UPLOADED,
+            &[None, Some(ConnectionError::HeadField)],
+            Close::Lingering,
+        ),
         (
             BUSY,
-            &[Some(End::Aborted), Some(End::Timeout), Some(End::Other)],
+            &[
+                Some(ConnectionError::LeftInRequest),
+                Some(ConnectionError::IdleTimeout),
+                Some(ConnectionError::AnswerCut),
+            ],
             Close::Reset,
         ),
         (HTTP2, &[None], Close::Plain),
         (
             HTTP2,
             &[
-                Some(End::Parse),
-                Some(End::TooLarge),
-                Some(End::Flood),
-                Some(End::Other),
+                Some(ConnectionError::HeadField),
+                Some(ConnectionError::HeadTooLarge),
+                Some(ConnectionError::Http2Flood),
+                Some(ConnectionError::AnswerCut),
             ],
             Close::Lingering,
         ),
         (
             HTTP2,
-            &[Some(End::Aborted), Some(End::Timeout)],
+            &[
+                Some(ConnectionError::LeftInRequest),
+                Some(ConnectionError::IdleTimeout),
+            ],
             Close::Reset,
         ),
     ];

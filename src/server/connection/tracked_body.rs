@@ -34,7 +34,7 @@ impl Body for TrackedBody {
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             activity
-                .backlog
+                .write_buffer
                 .push(frame.data_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(frame)

@@ -42,6 +42,8 @@ pub struct AccessLine<'a> {
     pub issuer: Option<&'a str>,
     /// What the line shows of the token.
     pub token: Option<TokenFields<'a>>,
+    /// The number of lines of this kind that were left out since the last one.
+    pub skipped: Option<u64>,
     /// The time from the request's head to the end of the response: `took_ms`, in milliseconds.
     pub took: Duration,
 }
@@ -78,6 +80,10 @@ impl AccessLine<'_> {
         if let Some(token) = &self.token {
             out.extend_from_slice(br#","token":"#);
             token.write_to(out);
+        }
+        if let Some(skipped) = self.skipped {
+            out.extend_from_slice(br#","skipped":"#);
+            push(out, &skipped);
         }
         out.extend_from_slice(br#","took_ms":"#);
         push(out, &milliseconds(self.took));
@@ -187,6 +193,8 @@ mod tests {
         detail: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         issuer: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        skipped: Option<u64>,
         took_ms: f64,
     }
 
@@ -205,6 +213,7 @@ mod tests {
             reason: line.reason,
             detail: line.detail,
             issuer: line.issuer,
+            skipped: line.skipped,
             took_ms: (line.took.as_secs_f64() * 1e6).round() / 1e3,
         };
         serde_json::to_string(&line).unwrap() + "\n"
@@ -226,6 +235,7 @@ mod tests {
             detail: None,
             issuer: None,
             token: None,
+            skipped: None,
             took: Duration::from_micros(500),
         }
     }
@@ -250,11 +260,12 @@ mod tests {
                 client: Some("web"),
                 ..TokenFields::default()
             }),
+            skipped: Some(7),
             ..plain()
         };
         assert_eq!(
             written(&line),
-            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"reason":"missing_token","detail":"there is no token","issuer":"idp","token":{"client":"web"},"took_ms":0.5}"#.to_owned() + "\n"
+            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"reason":"missing_token","detail":"there is no token","issuer":"idp","token":{"client":"web"},"skipped":7,"took_ms":0.5}"#.to_owned() + "\n"
         );
     }
 
@@ -318,6 +329,12 @@ mod tests {
         ] {
             lines.push(AccessLine {
                 protocol,
+                ..plain()
+            });
+        }
+        for skipped in [0, u64::MAX] {
+            lines.push(AccessLine {
+                skipped: Some(skipped),
                 ..plain()
             });
         }

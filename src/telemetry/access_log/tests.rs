@@ -83,6 +83,7 @@ fn log(worker: &WorkerLog, path: &str) {
         detail: None,
         issuer: None,
         token: None,
+        skipped: None,
         took: Duration::ZERO,
     });
 }

@@ -172,11 +172,18 @@ fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
     )
 }
 
+/// Returns all metrics of an admin listener.
+#[track_caller]
+pub(super) fn metrics(admin: SocketAddr) -> String {
+    let (status, text) = ask_admin(admin, "/metrics");
+    assert_eq!(status, 200);
+    text
+}
+
 /// Returns the value of a metric from an admin listener; 0 if it is absent.
 #[track_caller]
 pub(super) fn metric(admin: SocketAddr, series: &str) -> f64 {
-    let (status, text) = ask_admin(admin, "/metrics");
-    assert_eq!(status, 200);
+    let text = metrics(admin);
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

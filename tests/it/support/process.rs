@@ -282,6 +282,12 @@ impl Process {
         super::gateway::metric(self.admin(), series)
     }
 
+    /// Returns all metrics.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        super::gateway::metrics(self.admin())
+    }
+
     /// Waits until a metric has a value.
     #[track_caller]
     pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {

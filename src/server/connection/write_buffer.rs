@@ -11,7 +11,7 @@ const PIECE: usize = 64 * 1024;
 const HEAD: usize = 4 * 1024;
 
 /// The bytes of an answer that wait to be written.
-pub(super) struct Backlog {
+pub(super) struct WriteBuffer {
     /// The bytes that hyper was given since everything was written.
     queued: Cell<usize>,
     /// The number of queued bytes at which no further piece is taken.
@@ -21,7 +21,7 @@ pub(super) struct Backlog {
     held: Cell<Option<Waker>>,
 }
 
-impl Backlog {
+impl WriteBuffer {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             queued: Cell::new(0),
@@ -44,7 +44,7 @@ impl Backlog {
         self.queued.set(self.queued.get() + count);
     }
 
-    /// Empties the backlog: everything is written.
+    /// Empties the buffer: everything is written.
     pub(super) fn clear(&self) {
         if self.queued.get() > 0 {
             self.queued.set(0);
@@ -74,15 +74,15 @@ mod tests {
 
     #[test]
     fn more_is_taken_until_the_bound_is_reached_and_when_all_is_written() {
-        let backlog = Backlog::new(64);
+        let buffer = WriteBuffer::new(64);
         let cx = Context::from_waker(Waker::noop());
         for _ in 0..2 {
             for _ in 0..4 {
-                assert!(backlog.poll_room(&cx).is_ready());
-                backlog.push(16);
+                assert!(buffer.poll_room(&cx).is_ready());
+                buffer.push(16);
             }
-            assert!(backlog.poll_room(&cx).is_pending());
-            backlog.clear();
+            assert!(buffer.poll_room(&cx).is_pending());
+            buffer.clear();
         }
     }
 }
