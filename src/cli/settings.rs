@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Config, Overrides, Problems};
+use crate::net::Address;
 
 /// Flags and `SCOPEGATE_*` variables.
 #[derive(Args, Clone, Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Settings {
         env = "SCOPEGATE_LISTEN",
         value_delimiter = ','
     )]
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Address>,
     /// Address for metrics and health, in place of `server.admin`; "off" turns them off
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "SCOPEGATE_ADMIN", value_parser = admin)]
     pub(super) admin: Option<Admin>,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Route;
+use super::{Heads, Route};
 use crate::policy::Requirement;
 use crate::route::{Access, Ambiguities, Rule};
 use crate::token::Source;
@@ -74,11 +74,46 @@ pub fn rules(routes: &[Arc<Route>]) -> Vec<Rule<RouteMethod>> {
 }
 
 impl Callers {
+    /// Takes the conditions of a route. Every field is named, so that a new one does not compile
+    /// before it is decided whether it is a condition: one that is forgotten here would leave paths
+    /// of a stricter route open.
     fn of(route: &Route) -> Self {
+        let Route {
+            upstream,
+            issuers,
+            token_from,
+            // The pages, with the CORS settings in `heads`.
+            cookie_origins: _,
+            heads,
+            // The table compares these itself, as fields of `Rule` and `RouteMethod`.
+            host: _,
+            pattern: _,
+            methods: _,
+            allow: _,
+            distinct: _,
+            method_fallthrough: _,
+            // These admit and refuse no caller.
+            strip: _,
+            forward_token: _,
+            forward_authorization: _,
+            resource: _,
+            forward: _,
+            body_bytes: _,
+            response_timeout: _,
+            websocket: _,
+        } = route;
+        let Heads {
+            cors: _,
+            request: _,
+            response: _,
+            rewrite: _,
+            request_timeout: _,
+            idle_body: _,
+        } = heads;
         Self {
-            upstream: route.upstream.clone(),
-            issuers: route.issuers.clone(),
-            token_from: route.token_from.clone(),
+            upstream: upstream.clone(),
+            issuers: issuers.clone(),
+            token_from: token_from.clone(),
             pages: Pages::of(route),
         }
     }
@@ -86,9 +121,16 @@ impl Callers {
     /// Returns whether this route takes every token of another route, from the same sources and the
     /// same pages.
     fn take_all_of(&self, other: &Self) -> bool {
-        contains_all(&self.issuers, &other.issuers)
-            && contains_all(&self.token_from, &other.token_from)
-            && (!takes_cookies(&other.token_from) || self.pages.contain(&other.pages))
+        // Every field is named here as well.
+        let Self {
+            upstream: _,
+            issuers,
+            token_from,
+            pages,
+        } = self;
+        contains_all(issuers, &other.issuers)
+            && contains_all(token_from, &other.token_from)
+            && (!takes_cookies(&other.token_from) || pages.contain(&other.pages))
     }
 }
 

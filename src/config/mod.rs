@@ -45,16 +45,42 @@ use tables::{FILE, TABLES};
 const MAX_READINGS: usize = 5;
 
 impl Config {
+    /// The name of standard input in messages.
+    pub const STANDARD_INPUT: &str = "standard input";
+
+    /// The greatest number of workers.
+    pub const MAX_WORKERS: usize = tables::MAX_WORKERS;
+
     /// Reads a configuration and every file that it names. Reads them again when one of them
     /// changes meanwhile, so that all contents belong to one generation.
     ///
     /// # Errors
     /// Returns every problem of every file.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
+        Self::load_settled(overrides, |context| context.read_source(path))
+    }
+
+    /// Parses a configuration from standard input, and reads every file that it names, relative to
+    /// the current directory.
+    ///
+    /// # Errors
+    /// Returns every problem of the text and of every file.
+    pub fn load_text(text: &str, overrides: &Overrides) -> Result<Self, Problems> {
+        Self::load_settled(overrides, |context| match text.trim() {
+            "" => Err(format!("{} is empty", Self::STANDARD_INPUT)),
+            _ => Ok(context.add_source(Self::STANDARD_INPUT, text)),
+        })
+    }
+
+    /// Lowers a source until all files that it names are of one generation.
+    fn load_settled(
+        overrides: &Overrides,
+        source: impl Fn(&Context) -> Result<usize, String>,
+    ) -> Result<Self, Problems> {
         let mut left = MAX_READINGS;
         loop {
             let context = Context::new(tables::headers_with).with_stand_ins(overrides.stand_ins);
-            let lowered = read_and_lower(&context, path, overrides);
+            let lowered = read_and_lower(&context, &source, overrides);
             left -= 1;
             match (context.consistency(), left) {
                 // All contents are of one generation, at worst the one before the current: the next
@@ -95,9 +121,13 @@ impl Config {
     }
 }
 
-/// Reads a file and lowers it. Problems are added to the context.
-fn read_and_lower(context: &Context, path: &Path, overrides: &Overrides) -> Option<Config> {
-    match context.read_source(path) {
+/// Reads a source and lowers it. Problems are added to the context.
+fn read_and_lower(
+    context: &Context,
+    source: impl Fn(&Context) -> Result<usize, String>,
+    overrides: &Overrides,
+) -> Option<Config> {
+    match source(context) {
         Ok(file) => lower_document(context, file, overrides),
         Err(error) => {
             context.problem(Problem::without_span(error));

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::AccessLog;
+use crate::net::Address;
 
 /// Values that replace those of the file. An absent value leaves the file's in place.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `server.listen`, as a whole; an empty list leaves the file's.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     /// `server.admin`; `Some(None)` is `"off"`.
     pub admin: Option<Option<SocketAddr>>,
     /// `server.workers`, at least 1.

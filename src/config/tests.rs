@@ -271,7 +271,7 @@ fn a_flag_goes_before_the_file() {
         .server
         .listeners
         .iter()
-        .filter_map(|one| one.address.ip())
+        .map(|one| one.address.clone())
         .collect();
     assert_eq!(listeners, overrides.listen);
     assert_eq!(

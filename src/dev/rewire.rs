@@ -16,7 +16,7 @@ use super::resource::move_here;
 use super::server::Server;
 use crate::config::Config;
 use crate::issuer::KeySource;
-use crate::net::Url;
+use crate::net::{Address, Url};
 use crate::policy::Scope;
 use crate::tls::TlsSettings;
 use crate::upstream::{EndpointSettings, Protocol};
@@ -166,6 +166,7 @@ pub fn keep_to_loopback(mut config: Config) -> Config {
     }
     // A sandbox never takes over the sockets of another gateway.
     config.server.handover = None;
+    let listen: Vec<_> = listen.into_iter().map(Address::Ip).collect();
     config.server.replace_addresses(&listen);
     for listener in &mut config.server.listeners {
         listener.tls = None;

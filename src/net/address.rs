@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +14,22 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// The prefix of the path of a Unix-domain socket.
+const UNIX: &str = "unix:";
+
+/// An error in the text of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// Not an IP address with a port.
+    Ip,
+    /// Not an absolute path, a directory, or too long a path.
+    Socket,
+}
+
 impl Address {
+    /// The longest path of a socket, in bytes, that every system can bind.
+    pub const MAX_PATH: usize = 100;
+
     /// Returns the TCP address; `None` for a Unix-domain socket.
     #[must_use]
     pub fn ip(&self) -> Option<SocketAddr> {
@@ -38,6 +54,38 @@ impl Address {
             && (first == second || first.is_ipv4() == second.is_ipv4() && everywhere)
     }
 }
+
+/// Parses an IP address with a port, or `unix:` and an absolute path.
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let Some(path) = text.strip_prefix(UNIX) else {
+            let address = text.parse().map_err(|_| AddressError::Ip)?;
+            return Ok(Self::Ip(address));
+        };
+        if path.starts_with('/') && !path.ends_with('/') && path.len() <= Self::MAX_PATH {
+            return Ok(Self::Unix(path.into()));
+        }
+        Err(AddressError::Socket)
+    }
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip => f.write_str("not an IP address with a port, such as 127.0.0.1:8080"),
+            Self::Socket => write!(
+                f,
+                "not unix: and an absolute path of at most {} bytes, such as \
+                 unix:/run/scopegate/api.sock",
+                Address::MAX_PATH
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {

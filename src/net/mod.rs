@@ -13,7 +13,7 @@ pub mod timer_wheel;
 mod trusted;
 mod url;
 
-pub use address::Address;
+pub use address::{Address, AddressError};
 pub use dial::{DialError, DialTimeouts, Stage, dial, dial_addresses, resolve};
 pub use layer::{Layer, Layered, Output, Unread};
 pub use nearness::Nearness;

@@ -327,7 +327,7 @@ fn started(text: &str, directory: &Path) -> Result<Gateway, String> {
         listen: if says("listen") || says("listeners") {
             Vec::new()
         } else {
-            vec![any]
+            vec![any.into()]
         },
         admin: (!says("admin")).then_some(Some(any)),
         workers: std::num::NonZeroUsize::new(1),

@@ -11,7 +11,7 @@ use super::key::{AnyKey, DefaultKey, Field, Key, Readable, Table};
 use super::kind::{NamedTables, Subtable, Subtables, Text};
 use super::problem::Problem;
 use super::source::Span;
-use super::suggestion::{nearest, unknown_key};
+use super::suggestion::{meant_key, unknown_key};
 use crate::config::context::Context;
 
 /// A table while it is read.
@@ -65,6 +65,31 @@ impl<'a> Reader<'a> {
     /// Returns the position of the value, or of the table if the key is absent.
     pub(crate) fn value_span(&self, key: &dyn AnyKey) -> Span {
         self.entry(key).map_or(self.span, |entry| entry.value.span)
+    }
+
+    /// Returns the texts of a key that is a text or a list. The key does not count as read, and no
+    /// problem is reported.
+    pub(crate) fn peek_all(&self, key: &dyn AnyKey) -> Vec<Text> {
+        let mut texts = Vec::new();
+        let value = self.entry(key).map(|entry| &entry.value);
+        for item in value.into_iter().flat_map(Value::items) {
+            if let document::Kind::Text(text) = &item.kind {
+                texts.push(Text {
+                    text: text.clone(),
+                    span: item.span,
+                });
+            }
+        }
+        texts
+    }
+
+    /// Returns the value of a key if it is a number. The key does not count as read, and no problem
+    /// is reported.
+    pub(crate) fn peek_number(&self, key: &dyn AnyKey) -> Option<i64> {
+        match self.entry(key)?.value.kind {
+            document::Kind::Integer(number) => number,
+            _ => None,
+        }
     }
 
     /// Returns the value of a key if it is a text. The key does not count as read, and no problem
@@ -180,17 +205,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns whether the key is present under a wrong name. That name is reported already, and
-    /// one mistake should give one problem.
-    fn is_misspelled(&self, key: &dyn AnyKey) -> bool {
+    /// Reports that a key is missing with a message and advice of its own, unless it is present
+    /// under a wrong name. The key counts as read.
+    pub(crate) fn missing_with(&mut self, key: &dyn AnyKey, message: &str, hint: &str) {
+        self.read.push(key.name());
+        if !self.is_misspelled(key) {
+            self.problem_with_hint(self.span, message, hint);
+        }
+    }
+
+    /// Returns whether the key is present under a wrong name. That name is reported by
+    /// [`Self::finish`], and one mistake should give one problem.
+    pub(crate) fn is_misspelled(&self, key: &dyn AnyKey) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|entry| self.table.key(&entry.key).is_none() && self.means(entry, key))
     }
 
     /// Returns whether the unknown key of an entry is probably this key.
     fn means(&self, entry: &KeyValue, key: &dyn AnyKey) -> bool {
-        key.about().other_names.contains(&entry.key.as_str())
-            || nearest(&entry.key, self.table.names()) == Some(key.name())
+        let name = entry.key.as_str();
+        key.about().other_names.contains(&name)
+            || meant_key(name, self.table, &self.context.tables_with(name)) == Some(key.name())
     }
 
     /// Returns the value of a key; the default if the key is absent or its value invalid, which is

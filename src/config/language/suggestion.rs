@@ -24,19 +24,32 @@ pub(crate) fn unknown_key(
             return Problem::at(entry.key_span, message);
         }
     }
-    let meant = did_you_mean(name, table.names());
-    let message = format!("{subject}: unknown key \"{name}\"{meant}");
+    let meant = meant_key(name, table, elsewhere);
+    let message = format!("{subject}: unknown key \"{name}\"{}", suggested(meant));
     let problem = Problem::at(entry.key_span, message);
-    if meant.is_empty() && !elsewhere.is_empty() {
+    if meant.is_none() && !elsewhere.is_empty() {
         return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));
     }
     problem
 }
 
+/// Returns the key of a table that an unknown key was probably meant to be. A key of another table
+/// is more likely misplaced than misspelled, unless one letter is the whole difference: `retries`
+/// in a route is not `rewrite`.
+pub(crate) fn meant_key(name: &str, table: &Table, elsewhere: &[String]) -> Option<&'static str> {
+    let meant = nearest(name, table.names())?;
+    let is_near = elsewhere.is_empty() || strsim::damerau_levenshtein(name, meant) <= 1;
+    is_near.then_some(meant)
+}
+
 /// Returns `; did you mean "…"?`, or an empty string if no known word is similar.
 pub(crate) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
-    match nearest(word, known) {
-        Some(name) => format!("; did you mean \"{name}\"?"),
+    suggested(nearest(word, known))
+}
+
+fn suggested(word: Option<&str>) -> String {
+    match word {
+        Some(word) => format!("; did you mean \"{word}\"?"),
         None => String::new(),
     }
 }

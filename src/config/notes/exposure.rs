@@ -33,16 +33,22 @@ pub(crate) fn note_proxy_protocol(reader: &Reader<'_>, key: &dyn AnyKey, network
 }
 
 pub(crate) fn note_admin(reader: &Reader<'_>, key: &dyn AnyKey, admin: SocketAddr) {
-    if admin.ip().to_canonical().is_unspecified() {
-        note(
-            reader,
-            key,
-            format!(
-                "\"admin\" is \"{admin}\": every machine that reaches this one can read metrics \
-                 and the effective policy without credentials"
-            ),
-        );
+    let ip = admin.ip().to_canonical();
+    if ip.is_loopback() {
+        return;
     }
+    let who = match ip.is_unspecified() {
+        true => "every machine that reaches this one",
+        false => "every machine that reaches this address",
+    };
+    note(
+        reader,
+        key,
+        format!(
+            "\"admin\" is \"{admin}\": {who} can read metrics and the effective policy without \
+             credentials"
+        ),
+    );
 }
 
 /// Adds a note at the value, or without a position if the setting comes from a flag.

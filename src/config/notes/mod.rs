@@ -2,4 +2,7 @@
 
 pub(super) mod detours;
 pub(super) mod exposure;
+pub(super) mod issuers;
+pub(super) mod limits;
+pub(super) mod methods;
 pub(super) mod unjudged;

@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::public_url::{below, public_url};
-use super::requirement::{AUTHENTICATED, PUBLIC, SCOPES, stated};
+use super::requirement::{AUTHENTICATED, PUBLIC, SCOPES, Statement};
 use super::route::{self, HOST, Inherited, LocatedRoute, Resource, host, route};
 use super::shared::{
     ALLOW, BODY_BYTES, COOKIE_ORIGINS, CORS, DISTINCT, FORWARD, FORWARD_AUTHORIZATION,
@@ -96,7 +96,7 @@ pub(super) fn group(
         strip: strip(&mut reader),
         is_broken: reader.has(&PREFIX) && prefix.is_none() || reader.has(&HOST) && host.is_none(),
         host,
-        requirement: stated(&mut reader),
+        statement: Statement::read(&mut reader),
         method_fallthrough: reader.get(&METHOD_FALLTHROUGH).then_some(number),
         shared: Shared::read(&mut reader, names).within(defaults),
         prefix,

@@ -69,6 +69,15 @@ pub(super) fn http2(mut reader: Reader<'_>) -> Http2 {
         pending_resets: reader.get(&PENDING_RESETS),
         error_resets: reader.get(&ERROR_RESETS),
     };
+    note_stream_window(&reader, &http2);
     reader.finish();
     http2
+}
+
+/// Notes a window of a stream that the window of its connection makes useless.
+fn note_stream_window(reader: &Reader<'_>, http2: &Http2) {
+    if reader.has(&STREAM_WINDOW) && http2.stream_window > http2.connection_window {
+        let message = "\"stream_window\" cannot be reached: \"connection_window\" is smaller";
+        reader.note(reader.value_span(&STREAM_WINDOW), message);
+    }
 }

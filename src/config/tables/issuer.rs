@@ -17,6 +17,7 @@ use crate::config::language::document;
 use crate::config::language::{
     Choice, DefaultKey, Key, Reader, Span, Str, StrList, Table, Text, Time, Words,
 };
+use crate::config::notes::issuers::{self as notes, COGNITO_ADVICE, IssuerKeys, is_cognito};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, ScopeClaim, TypPolicy};
 
@@ -151,6 +152,16 @@ const SCOPE_CLAIMS: DefaultKey<StrList> = Key::new("scope_claims", StrList)
     .example(r#"["scope", "permissions"]"#)
     .or(&["scope", "scp"]);
 
+/// The keys that the notes on an issuer are about.
+static NOTED: IssuerKeys = IssuerKeys {
+    issuer: &ISSUER,
+    jwks_uri: &JWKS_URI,
+    tenants: &TENANTS,
+    audience: &AUDIENCE,
+    client_ids: &CLIENT_IDS,
+    exact: &[&TENANTS, &TOKEN_USE, &SCOPE_CLAIMS],
+};
+
 /// The values that no two issuers may share, with the first issuer that has each of them.
 #[derive(Default)]
 struct UniqueValues {
@@ -186,6 +197,7 @@ fn entry(
     let mut is_good = true;
     let subject = format!("issuer \"{}\"", name.text);
     let reader = Reader::new(context, &TABLE, table, subject.as_str());
+    notes::note(&reader, &NOTED);
     for (full_name, table) in tenants::expand(reader, name, table) {
         let mut reader = Reader::new(context, &TABLE, &table, subject.as_str());
         check_name(&reader, name);
@@ -338,7 +350,16 @@ fn scope_claims(reader: &mut Reader<'_>) -> Vec<ScopeClaim> {
     claims
 }
 
+/// The message for a Cognito user pool without an `audience`.
+const NO_AUDIENCE: &str =
+    "\"audience\" is missing, and access tokens of a Cognito user pool have none";
+
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
+    if !reader.has(&AUDIENCE) && is_user_pool(reader) {
+        // An example of an audience would refuse every token of the pool.
+        reader.missing_with(&AUDIENCE, NO_AUDIENCE, COGNITO_ADVICE);
+        return None;
+    }
     let texts = reader.find(&AUDIENCE)?;
     let Some(any) = texts.iter().find(|text| text.text == "any") else {
         return Some(Audience::OneOf(boxed(texts)));
@@ -357,11 +378,16 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
         }
         false => {
             "audience is \"any\": tokens are accepted, whichever API and client they were issued \
-             for"
+             for; \"client_ids\" would name the clients"
         }
     };
     reader.note(any.span, message);
     Some(Audience::Any)
+}
+
+fn is_user_pool(reader: &Reader<'_>) -> bool {
+    let issuer = reader.peek(&ISSUER);
+    issuer.is_some_and(|issuer| is_cognito(&issuer.text))
 }
 
 fn boxed(texts: Vec<Text>) -> Vec<Box<str>> {

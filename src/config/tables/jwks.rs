@@ -339,7 +339,19 @@ fn check_http(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) {
         reader.problem_with_hint(
             text.span,
             format!("\"{name}\" is \"{}\", which is http: {why}", text.text),
-            "write https, or allow_http = true if the network can be trusted",
+            http_advice(name),
         );
+    }
+}
+
+/// Returns the advice for keys over `http`. An `issuer` may be a name at which nothing is served,
+/// as that of AD FS: `http://adfs.example.com/adfs/services/trust`.
+fn http_advice(name: &str) -> &'static str {
+    if name == ISSUER.name() {
+        "if its tokens have this very \"iss\", keep it and write \"jwks_uri\" with the https \
+         address of the keys; otherwise write https, or allow_http = true if the network can be \
+         trusted"
+    } else {
+        "write https, or allow_http = true if the network can be trusted"
     }
 }

@@ -1,6 +1,7 @@
 //! `[server.limits]`: limits on the requests and connections of clients.
 
 use crate::config::language::{Count, DefaultKey, GIB, KIB, Key, MIB, Reader, Size, Table};
+use crate::config::notes::limits::{Set, note_beyond_head};
 
 /// `[server.limits]`: limits on the requests and connections of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +119,13 @@ pub(super) fn limits(mut reader: Reader<'_>) -> Limits {
         requests: reader.get(&REQUESTS),
         write_buffer: reader.get(&WRITE_BUFFER),
     };
+    let head = Set::new(&HEAD_BYTES, limits.head_bytes);
+    note_beyond_head(&reader, &Set::new(&TOKEN_BYTES, limits.token_bytes), &head);
+    note_beyond_head(
+        &reader,
+        &Set::new(&TARGET_BYTES, limits.target_bytes),
+        &head,
+    );
     reader.finish();
     limits
 }

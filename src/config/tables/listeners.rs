@@ -10,7 +10,7 @@ use crate::config::language::{
     AnyKey, DefaultKey, Key, Reader, Span, Str, StrList, Subtable, Table, Text,
 };
 use crate::config::notes::exposure;
-use crate::net::Address;
+use crate::net::{Address, AddressError};
 use crate::tls::Acceptor;
 
 /// A listener: an address, and how connections to it begin.
@@ -58,12 +58,6 @@ pub(super) const UNIX_MODE: DefaultKey<Str> = Key::new("unix_mode", Str)
     .doc("The file mode of Unix-domain sockets, in octal.")
     .example(r#""0666""#)
     .or("0660");
-
-/// The prefix of the path of a Unix-domain socket.
-const UNIX: &str = "unix:";
-
-/// The longest path of a socket, in bytes, that every system can bind.
-const MAX_UNIX_PATH: usize = 100;
 
 /// A listener with the position of its address.
 pub(super) struct LocatedListener {
@@ -161,21 +155,42 @@ fn unix_mode(reader: &mut Reader<'_>) -> u32 {
 }
 
 pub(super) fn address(reader: &Reader<'_>, key: &dyn AnyKey, text: &Text) -> Option<Address> {
-    let Some(path) = text.text.strip_prefix(UNIX) else {
-        return ip_address(reader, key, text).map(Address::Ip);
-    };
-    if path.starts_with('/') && !path.ends_with('/') && path.len() <= MAX_UNIX_PATH {
-        return Some(Address::Unix(path.into()));
+    match text.text.parse() {
+        Ok(address) => Some(address),
+        Err(AddressError::Ip) => ip_address(reader, key, text).map(Address::Ip),
+        Err(AddressError::Socket) => {
+            reader.problem_with_hint(
+                text.span,
+                format!("\"{}\" is not the path of a socket", text.text),
+                format!(
+                    "write an absolute path of at most {} bytes, for example \
+                     \"unix:/run/scopegate/api.sock\"",
+                    Address::MAX_PATH
+                ),
+            );
+            None
+        }
     }
+}
+
+/// Returns whether the value of a key is a number, which is then reported: a port lacks its
+/// address.
+pub(super) fn is_port(reader: &mut Reader<'_>, key: &dyn AnyKey) -> bool {
+    let Some(port) = reader.peek_number(key) else {
+        return false;
+    };
+    reader.value(key);
+    let name = key.name();
+    let meant = match u16::try_from(port) {
+        Ok(port) => format!("127.0.0.1:{port}"),
+        Err(_) => key.example().trim_matches('"').to_owned(),
+    };
     reader.problem_with_hint(
-        text.span,
-        format!("\"{}\" is not the path of a socket", text.text),
-        format!(
-            "write an absolute path of at most {MAX_UNIX_PATH} bytes, for example \
-             \"unix:/run/scopegate/api.sock\""
-        ),
+        reader.value_span(key),
+        format!("\"{name}\" is a number: a port needs an address before it"),
+        format!("write, for example, {name} = \"{meant}\""),
     );
-    None
+    true
 }
 
 pub(super) fn ip_address(reader: &Reader<'_>, key: &dyn AnyKey, text: &Text) -> Option<SocketAddr> {

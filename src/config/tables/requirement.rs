@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::config::language::document::{KeyValue, Kind, Table, Value};
 use crate::config::language::json;
 use crate::config::language::{AnyKey, Custom, Key, Reader, Span, Str, collect};
+use crate::config::notes::methods as notes;
 use crate::policy::{Requirement, Rule, Scope, Term};
 use crate::route::MethodPattern;
 
@@ -82,9 +83,39 @@ fn refuse_all() -> Requirement {
     Requirement::Scopes(Rule::Any(Vec::new()))
 }
 
+/// The authorization that a table states.
+#[derive(Clone, Default)]
+pub(super) enum Statement {
+    /// None.
+    #[default]
+    Nothing,
+    /// One under a misspelled key, which is reported by itself.
+    Misspelled,
+    Requirement(Requirement),
+}
+
+impl Statement {
+    /// Returns what a table states by `scopes`, `authenticated` or `public`.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        match stated(reader) {
+            Some(requirement) => Self::Requirement(requirement),
+            None if STATEMENTS.into_iter().any(|key| reader.is_misspelled(key)) => Self::Misspelled,
+            None => Self::Nothing,
+        }
+    }
+
+    /// Returns this statement, or else that of the enclosing table.
+    fn within(self, outer: &Self) -> Self {
+        match self {
+            Self::Nothing => outer.clone(),
+            own => own,
+        }
+    }
+}
+
 /// Returns the requirement that a table states by `scopes`, `authenticated` or `public`; `None` if
 /// it states none.
-pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
+fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     let written: Vec<_> = STATEMENTS
         .into_iter()
         .filter(|key| reader.has(*key))
@@ -127,12 +158,10 @@ fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
     }
 }
 
-/// Returns the methods of a route with the requirement of each.
-pub(super) fn methods_of(
-    reader: &mut Reader<'_>,
-    inherited: Option<&Requirement>,
-) -> Vec<MethodRequirement> {
-    let stated_here = stated(reader);
+/// Returns the methods of a route with the requirement of each; none if the key that was to state
+/// the authorization is misspelled.
+pub(super) fn methods_of(reader: &mut Reader<'_>, inherited: &Statement) -> Vec<MethodRequirement> {
+    let own = Statement::read(reader);
     let (methods, method) = (reader.value(&METHODS), reader.value(&METHOD));
     if methods.is_some() && method.is_some() {
         reader.problem_with_related(
@@ -154,9 +183,12 @@ pub(super) fn methods_of(
         Some(value) => named(reader, value),
         None => vec![MethodPattern::Any],
     };
-    let requirement = match stated_here.or_else(|| inherited.cloned()) {
-        Some(requirement) => requirement,
-        None => report_no_authorization(reader),
+    let requirement = match own.within(inherited) {
+        Statement::Requirement(requirement) => requirement,
+        // Nothing is known of the route until that key is corrected.
+        Statement::Misspelled => return Vec::new(),
+        Statement::Nothing if reader.is_misspelled(&METHODS) => return Vec::new(),
+        Statement::Nothing => report_no_authorization(reader),
     };
     let mut all = Vec::new();
     for method in methods {
@@ -267,7 +299,9 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
 
 fn method(reader: &Reader<'_>, text: &str, span: Span) -> Option<MethodPattern> {
     let subject = format_args!("method \"{text}\"");
-    reader.accept(span, subject, MethodPattern::parse(text))
+    let method = reader.accept(span, subject, MethodPattern::parse(text))?;
+    notes::note(reader, text, span);
+    Some(method)
 }
 
 /// Returns a rule: a scope, a list of scopes that are all required, or a table with `any` or `all`.
@@ -395,5 +429,10 @@ fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<
 
 fn scope(reader: &Reader<'_>, text: &str, span: Span) -> Option<Scope> {
     let subject = format_args!("scope \"{text}\"");
+    if text == "*" {
+        let message = "scope \"*\" is compared like any other: for any valid token write \
+                       authenticated = true";
+        reader.note(span, message);
+    }
     reader.accept(span, subject, Scope::parse(text))
 }

@@ -8,7 +8,7 @@ use super::header_rules::LocatedRules;
 use super::names::Names;
 use super::public_url::{below, is_for};
 use super::requirement::{
-    AUTHENTICATED, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, methods_of,
+    AUTHENTICATED, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, Statement, methods_of,
 };
 use super::shared::{
     ALLOW, BODY_BYTES, COOKIE_ORIGINS, CORS, DISTINCT, FORWARD, FORWARD_AUTHORIZATION,
@@ -16,6 +16,7 @@ use super::shared::{
     RESPONSE_TIMEOUT, Shared, TOKEN_FROM, UPSTREAM, WEBSOCKET,
 };
 use crate::config::language::{AnyKey, Key, Reader, Span, Str, Table, quoted};
+use crate::config::notes::limits::{Set, note_beyond_request};
 use crate::net::Url;
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, Distinct, HostPattern, MethodPattern, Pattern, Tail};
@@ -166,7 +167,7 @@ pub(super) struct Inherited {
     pub(super) prefix: Option<String>,
     pub(super) strip: bool,
     pub(super) host: Option<HostPattern>,
-    pub(super) requirement: Option<Requirement>,
+    pub(super) statement: Statement,
     pub(super) method_fallthrough: Option<usize>,
     pub(super) resource: Option<Resource>,
     pub(super) shared: Shared,
@@ -229,7 +230,7 @@ pub(super) fn route(
     let pattern = pattern(&mut reader, inherited);
     let host = host(&mut reader);
     let is_broken = inherited.is_broken || reader.has(&HOST) && host.is_none();
-    let methods = methods_of(&mut reader, inherited.requirement.as_ref());
+    let methods = methods_of(&mut reader, &inherited.statement);
     let shared = Shared::read(&mut reader, names).within(&inherited.shared);
     check_shared(&reader, &shared, &methods);
     let issuers = issuers(&reader, &methods, &shared, names);
@@ -295,17 +296,26 @@ fn is_public(methods: &[MethodRequirement]) -> bool {
 
 /// Reports a missing upstream, and keys without effect on a route that requires a token.
 fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequirement]) {
-    if shared.upstream.is_none() && !reader.has(&UPSTREAM) {
+    let is_known = reader.has(&UPSTREAM) || shared.misspelled.upstream;
+    if shared.upstream.is_none() && !is_known {
         reader.problem_with_hint(
             reader.span(),
             "it names no upstream",
             "write upstream = \"..\" in the route, its group or [defaults]",
         );
     }
+    note_deadlines(reader, shared);
     if !is_public(methods) {
         refuse_cookie_keys(reader, shared);
         refuse_forward_authorization(reader, shared);
     }
+}
+
+fn note_deadlines(reader: &Reader<'_>, shared: &Shared) {
+    let request = Set::new(&REQUEST_TIMEOUT, shared.request_timeout);
+    let response = Set::new(&RESPONSE_TIMEOUT, shared.response_timeout);
+    note_beyond_request(reader, &response, &request);
+    note_beyond_request(reader, &Set::new(&IDLE_BODY, shared.idle_body), &request);
 }
 
 /// Returns the whole pattern, with the prefix of the group. The route is named by it in messages
@@ -346,8 +356,8 @@ fn issuers(
     if let Some(named) = &shared.issuers {
         return named.iter().map(|name| name.text.as_str().into()).collect();
     }
-    // A broken "issuer" was reported already.
-    match reader.has(&ISSUER) {
+    // A broken or misspelled "issuer" is reported by itself.
+    match reader.has(&ISSUER) || shared.misspelled.issuer {
         true => Vec::new(),
         false => only_issuer(reader, names).into_iter().collect(),
     }

@@ -13,6 +13,7 @@ use super::public_url::public_url;
 use super::timeouts::{self, Timeouts};
 use super::tls;
 use crate::config::Overrides;
+use crate::config::language::document::{Kind, Value};
 use crate::config::language::{
     Choice, Count, DefaultKey, Key, Reader, Str, StrList, Subtable, Subtables, Table, Time,
 };
@@ -93,14 +94,14 @@ impl Server {
 
     /// Replaces all listeners with listeners on these addresses, which have the other settings of
     /// the first listener. Used for addresses that override the file.
-    pub fn replace_addresses(&mut self, addresses: &[SocketAddr]) {
+    pub fn replace_addresses(&mut self, addresses: &[Address]) {
         let Some(first) = self.listeners.first().cloned() else {
             return;
         };
         self.listeners.clear();
         for address in addresses {
             self.listeners.push(Listener {
-                address: Address::Ip(*address),
+                address: address.clone(),
                 ..first.clone()
             });
         }
@@ -161,7 +162,7 @@ const ADMIN: DefaultKey<Str> = Key::new("admin", Str)
         "The address of the admin listener (metrics, health, effective policy), or \"off\". It \
          must differ from the addresses of `listen`. A change takes effect at the next start.",
     )
-    .example(r#""off""#)
+    .example(r#""127.0.0.1:9100""#)
     .or("127.0.0.1:9090");
 
 const TRUSTED_PROXIES: Key<StrList> = Key::new("trusted_proxies", StrList)
@@ -191,7 +192,10 @@ const FORWARDED: DefaultKey<Choice<ForwardedFields>> = Key::new(
 .example(r#""both""#)
 .or(ForwardedFields::Common);
 
-const WORKERS: Key<Count<usize>> = Key::new("workers", Count::new(1, 1024))
+/// The greatest number of workers.
+pub(in crate::config) const MAX_WORKERS: usize = 1024;
+
+const WORKERS: Key<Count<usize>> = Key::new("workers", Count::new(1, MAX_WORKERS as u64))
     .absent("the number of CPUs")
     .doc(
         "Worker threads. Each has its own connections to upstreams. A change takes effect at the \
@@ -301,7 +305,10 @@ pub(super) fn server(mut reader: Reader<'_>, overrides: &Overrides) -> Server {
 fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<LocatedListener> {
     let common = listeners::Common::read(reader, &TLS, &tls::COMMON);
     let own = reader.tables(&LISTENERS, "listener");
-    let texts = reader.get(&LISTEN);
+    let texts = match listeners::is_port(reader, &LISTEN) {
+        true => Vec::new(),
+        false => reader.get(&LISTEN),
+    };
     let mut all = Vec::new();
     // The default of `listen` does not apply beside `listeners`.
     let is_listen_used = reader.has(&LISTEN) || own.is_empty();
@@ -314,7 +321,7 @@ fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<LocatedListe
     }
     for address in &overrides.listen {
         let span = reader.value_span(&LISTEN);
-        all.push(common.at(Address::Ip(*address), span));
+        all.push(common.at(address.clone(), span));
     }
     for reader in own {
         let own = listeners::listener(reader);
@@ -383,15 +390,34 @@ fn admin(
     overrides: &Overrides,
     listeners: &[LocatedListener],
 ) -> Option<SocketAddr> {
-    let text = reader.get(&ADMIN);
-    let written = match text.text.as_str() {
-        "off" => None,
-        _ => ip_address(reader, &ADMIN, &text),
+    let written = match listeners::is_port(reader, &ADMIN) {
+        true => None,
+        false => written_admin(reader),
     };
     let admin = overrides.admin.unwrap_or(written)?;
     refuse_shared_address(reader, admin, listeners);
     exposure::note_admin(reader, &ADMIN, admin);
     Some(admin)
+}
+
+/// Returns the address of the admin listener that the file states; `None` for "off".
+fn written_admin(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    if let Some(Value {
+        kind: Kind::Flag(false),
+        span,
+    }) = reader.value(&ADMIN)
+    {
+        reader.problem(
+            *span,
+            "\"admin\" is a string: write admin = \"off\" for no admin listener",
+        );
+        return None;
+    }
+    let text = reader.get(&ADMIN);
+    match text.text.as_str() {
+        "off" => None,
+        _ => ip_address(reader, &ADMIN, &text),
+    }
 }
 
 /// Reports a listener with the address of the admin listener.

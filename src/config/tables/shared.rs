@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::cors::{self, cors, origins};
 use super::header_rules::{self, LocatedRules, header_rules};
+use super::misspelled::Misspelled;
 use super::names::{Defined, Names};
 use crate::config::language::document::{KeyValue, Kind, Value};
 use crate::config::language::json;
@@ -123,7 +124,9 @@ pub(super) const FORWARD: Key<Custom> = Key::new("forward", CLAIMS)
     .doc(
         "Claims that the upstream gets, as a map from field name to claim (a name or a dotted \
          path). On all routes, fields of these names from clients are removed, in every spelling. \
-         [How values are written](traffic.md#claims-in-headers).",
+         Strings are percent-encoded: `Zoë, 100%` arrives as `Zo%C3%AB%2C 100%25`. A claim that is \
+         absent, `null` or an object gives no field. [How values are \
+         written](traffic.md#claims-in-headers).",
     )
     .example(r#"{ "x-user-id" = "sub" }"#);
 
@@ -192,7 +195,7 @@ pub(super) const IDLE_BODY: Key<Time> = Key::new("idle_body", Time::POSITIVE)
     .absent("the group's, else that of `[defaults]`")
     .doc(
         "The time limit between two pieces of a body, in either direction. Set it higher for \
-         streams that pause.",
+         streams that pause: [server-sent events](traffic.md#streams), gRPC, MCP.",
     )
     .example(r#""10m""#);
 
@@ -233,6 +236,7 @@ pub(super) struct Shared {
     pub(super) request_headers: Option<Arc<LocatedRules>>,
     pub(super) response_headers: Option<Arc<LocatedRules>>,
     pub(super) cors: Option<Arc<Cors>>,
+    pub(super) misspelled: Misspelled,
 }
 
 /// Returns the settings of `[defaults]`.
@@ -262,6 +266,7 @@ impl Shared {
             request_headers: header_rules(reader, &REQUEST_HEADERS, Direction::Request),
             response_headers: header_rules(reader, &RESPONSE_HEADERS, Direction::Response),
             cors: cors(reader, &CORS),
+            misspelled: Misspelled::read(reader, &UPSTREAM, &ISSUER),
         }
     }
 
@@ -308,6 +313,7 @@ impl Shared {
                 .response_headers
                 .or_else(|| outer.response_headers.clone()),
             cors: self.cors.or_else(|| outer.cors.clone()),
+            misspelled: self.misspelled.within(outer.misspelled),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::language::{DefaultKey, Key, Reader, Table, Time};
+use crate::config::notes::limits::{Set, note_beyond_request};
 
 /// Deadlines of client connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +51,13 @@ const IDLE: DefaultKey<Time> = Key::new("idle", Time::POSITIVE)
     .or("60s");
 
 const IDLE_BODY: DefaultKey<Time> = Key::new("idle_body", Time::POSITIVE)
-    .doc("The time limit between two pieces of a body, in either direction.")
-    .or("30s");
+    .doc(
+        "The time limit between two pieces of a body, in either direction. A stream that pauses \
+         for longer, such as server-sent events, needs a heartbeat or a route with its own \
+         `idle_body`.",
+    )
+    .example(r#""2m""#)
+    .or("60s");
 
 const REQUEST: Key<Time> = Key::new("request", Time::POSITIVE)
     .absent("no limit")
@@ -86,6 +92,9 @@ pub(super) fn timeouts(mut reader: Reader<'_>) -> Timeouts {
         tunnel: reader.get(&TUNNEL),
         connection_age: reader.find(&CONNECTION_AGE),
     };
+    let request = Set::new(&REQUEST, timeouts.request);
+    let idle_body = Set::new(&IDLE_BODY, Some(timeouts.idle_body));
+    note_beyond_request(&reader, &idle_body, &request);
     reader.finish();
     timeouts
 }

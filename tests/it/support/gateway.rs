@@ -56,7 +56,7 @@ impl Gateway {
     fn start_with(directory: tempfile::TempDir, file: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let overrides = Overrides {
-            listen,
+            listen: listen.into_iter().map(Into::into).collect(),
             admin: Some(Some(any)),
             workers: std::num::NonZeroUsize::new(2),
             ..Overrides::default()
