@@ -37,6 +37,16 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// Reads the monotonic clock of the system in microseconds, the number that other processes read.
+#[must_use]
+pub fn monotonic_micros() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // The time since the system was started is not negative.
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    seconds * 1_000_000 + nanos / 1000
+}
+
 /// Reads the wall clock, as the time since 1970, for log lines.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]

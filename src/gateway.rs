@@ -7,26 +7,34 @@
 mod background;
 mod certificates;
 mod control;
+mod control_socket;
 #[cfg(test)]
 mod defect_tests;
 mod handover;
 mod listeners;
 mod next_start;
+mod own_socket;
 mod reloading;
+mod service_manager;
 mod signals;
 mod start_error;
 mod supervisor;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
 use control::{Command, Parts};
+use control_socket::ControlSocket;
+pub use control_socket::{ControlError, Report, request_reload};
 use handover::{SuccessorSocket, Takeover};
 use listeners::{Change, Listeners, announce};
+use own_socket::OwnSocket;
+use service_manager::Change as ServiceChange;
 pub use signals::Signals;
 pub use start_error::{BindError, StartError};
 
@@ -57,6 +65,15 @@ impl Gateway {
     /// # Errors
     /// Returns a [`StartError`] if one of these steps fails.
     pub fn start(load: Loader) -> Result<Self, StartError> {
+        Self::start_with_control(load, None)
+    }
+
+    /// Starts a gateway as [`Self::start`] does, which also takes reloads from the Unix-domain socket
+    /// with this path ([`request_reload`]).
+    ///
+    /// # Errors
+    /// Returns a [`StartError`] if one of the steps fails.
+    pub fn start_with_control(load: Loader, control: Option<&Path>) -> Result<Self, StartError> {
         let mut inherited = Inherited::from_environment();
         let (config, watcher) = read(&load)?;
         let metrics = new_metrics()?;
@@ -65,6 +82,7 @@ impl Gateway {
         let settings = snapshot.config.server.clone();
         let room = connection_room(&settings)?;
         let takeover = Takeover::begin(settings.handover.as_deref(), &mut inherited)?;
+        let control = Control::prepare(control)?;
         let assembly = Assembly {
             load,
             watcher,
@@ -73,9 +91,10 @@ impl Gateway {
             room,
             sockets: Sockets::bind(inherited, &settings)?,
             successor_socket: takeover.successor_socket()?,
+            control_socket: control.socket()?,
         };
         let gateway = assembly.start().map_err(StartError::System)?;
-        match takeover.complete() {
+        match takeover.complete().and_then(|()| control.publish()) {
             Ok(()) => Ok(gateway),
             Err(error) => {
                 gateway.shutdown();
@@ -121,6 +140,7 @@ impl Gateway {
             if let Some(address) = self.admin {
                 tracing::info!(%address, "listening for the admin");
             }
+            service_manager::notify(ServiceChange::Ready);
         })?;
         // The control thread also waits until the access log is written.
         let _ = self.control.join();
@@ -138,6 +158,43 @@ struct Assembly {
     room: usize,
     sockets: Sockets,
     successor_socket: Option<SuccessorSocket>,
+    control_socket: Option<ControlSocket>,
+}
+
+/// The control socket of a gateway that starts; `None` if it has none.
+struct Control(Option<OwnSocket>);
+
+impl Control {
+    fn prepare(path: Option<&Path>) -> Result<Self, StartError> {
+        let Some(path) = path else {
+            return Ok(Self(None));
+        };
+        match OwnSocket::prepare(path) {
+            Ok(socket) => Ok(Self(Some(socket))),
+            Err(error) => Err(StartError::Control(path.into(), error)),
+        }
+    }
+
+    /// Returns the socket for the control thread.
+    fn socket(&self) -> Result<Option<ControlSocket>, StartError> {
+        let Some(own) = &self.0 else {
+            return Ok(None);
+        };
+        let path = own.path().to_owned();
+        match own.listener() {
+            Ok(listener) => Ok(Some(ControlSocket { listener, path })),
+            Err(error) => Err(StartError::Control(path, error)),
+        }
+    }
+
+    /// Moves the socket to its path, since the gateway serves.
+    fn publish(self) -> Result<(), StartError> {
+        let Some(own) = self.0 else {
+            return Ok(());
+        };
+        own.publish()
+            .map_err(|error| StartError::Control(own.path().into(), error))
+    }
 }
 
 impl Assembly {
@@ -167,6 +224,7 @@ impl Assembly {
             listeners,
             admin,
             successor_socket: self.successor_socket,
+            control_socket: self.control_socket,
             commands: inbox,
         };
         Ok(Gateway {

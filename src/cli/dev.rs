@@ -89,7 +89,7 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
     let config = load()?;
     let gateway = Gateway::start(Box::new(load)).map_err(Failure::Start)?;
     let welcome = Welcome {
-        file: settings.config.display().to_string(),
+        file: settings.name(),
         gateway: gateway.addresses(),
         admin: gateway.admin_address(),
         issuer: sandbox.issuer_address(),

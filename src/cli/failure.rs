@@ -2,8 +2,9 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::reload_failure::ReloadFailure;
 use super::token_failure::TokenFailure;
 use crate::config::{Problems, printable};
 use crate::gateway::StartError;
@@ -31,7 +32,28 @@ pub(super) enum Failure {
     CertificateFile(PathBuf, io::Error),
     Runtime(io::Error),
     Output(io::Error),
+    /// There is no configuration file.
+    NoFile(PathBuf),
+    /// Standard input cannot be read.
+    Input(io::Error),
+    /// The running gateway did not reload.
+    Reload(ReloadFailure),
 }
+
+/// A configuration to begin with. A test loads it.
+const BEGINNING: &str = r#"
+  [issuers.idp]
+  issuer   = "https://idp.example.com/"      # keys by discovery
+  audience = "https://api.example.com"
+
+  [upstreams.orders]
+  url = "http://127.0.0.1:3000"
+
+  [[routes]]
+  path     = "/orders"
+  upstream = "orders"
+  methods  = { GET = "orders.read", POST = "orders.write" }
+"#;
 
 impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
@@ -41,6 +63,11 @@ impl Failure {
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
             Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::Output(_) => PROBLEMS,
             Self::TokenFile(..) | Self::CertificateFile(..) => PROBLEMS,
+            Self::NoFile(_) | Self::Input(_) => PROBLEMS,
+            Self::Reload(failure) => match failure {
+                ReloadFailure::Refused(_) => PROBLEMS,
+                ReloadFailure::NoGateway(..) | ReloadFailure::NoAnswer(_) => START,
+            },
         }
     }
 
@@ -73,13 +100,31 @@ impl Failure {
             }
             Self::Runtime(error) => format!("error: the system refused a resource: {error}"),
             Self::Output(error) => format!("error: the result cannot be written: {error}"),
+            Self::NoFile(file) => no_file(file),
+            Self::Input(error) => format!("error: standard input cannot be read: {error}"),
+            Self::Reload(failure) => format!("error: {failure}"),
         }
     }
+}
+
+fn no_file(file: &Path) -> String {
+    format!(
+        "error: there is no file {file:?}\nhelp: name another one with --config FILE, or begin with \
+         these lines, your issuer and your upstream:\n{BEGINNING}\n\
+         `scopegate check` then shows what it does, and `scopegate dev` tries it on this machine \
+         without the issuer and the upstream"
+    )
 }
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self::Problems(problems)
+    }
+}
+
+impl From<ReloadFailure> for Failure {
+    fn from(failure: ReloadFailure) -> Self {
+        Self::Reload(failure)
     }
 }
 
@@ -94,6 +139,15 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::dev::SandboxError;
+
+    #[test]
+    fn the_lines_to_begin_with_are_a_configuration() {
+        let config = Config::parse(BEGINNING, "gateway.toml").unwrap();
+        assert_eq!((config.routes.len(), config.notes.len()), (1, 0));
+        let failure = Failure::NoFile("gateway.toml".into());
+        assert_eq!(failure.exit_code(), 1);
+        assert!(failure.render(false).contains(BEGINNING));
+    }
 
     #[test]
     fn what_cannot_start_is_told_from_what_is_wrong() {

@@ -1,7 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 //!
 //! Exit codes: 0 for success, 1 for problems of the configuration or a refused token, 2 for errors
-//! of the command line, 3 if the gateway cannot start.
+//! of the command line, 3 if the gateway cannot start or does not answer.
 
 mod check;
 mod completions;
@@ -10,7 +10,10 @@ mod explain;
 mod explanation;
 mod failure;
 mod logging;
+mod order;
 mod output;
+mod reload;
+mod reload_failure;
 mod routes;
 mod run;
 mod schema;
@@ -18,16 +21,19 @@ mod settings;
 mod token;
 mod token_changes;
 mod token_failure;
+mod variables;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use failure::Failure;
 use output::print;
-use settings::Settings;
+use settings::{ConfigFile, ServerOptions, ToolOptions};
 
 /// A reverse proxy that enforces OAuth 2.0 scopes.
 ///
@@ -36,51 +42,63 @@ use settings::Settings;
 /// 401 or 403 that names the reason.
 #[derive(Debug, Parser)]
 #[command(name = "scopegate", version, max_term_width = 100, after_long_help = EXAMPLES, after_help = MORE)]
+#[command(override_usage = "scopegate [COMMAND] [OPTIONS]")]
 struct Arguments {
-    #[command(flatten)]
-    settings: Settings,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the configuration; the default command
-    Run,
+    Run(run::Arguments),
     /// Try the configuration on this machine: embedded issuer, echo upstream, loopback only
-    Dev(dev::Arguments),
+    Dev(Of<dev::Arguments, ServerOptions>),
     /// Report every problem of the configuration, or print its effective policy
-    Check,
+    Check(check::Arguments),
     /// Print the route table in the order in which it matches
-    Routes,
+    Routes(ConfigFile),
     /// Explain the decision for a request, step by step
-    Explain(explain::Arguments),
+    Explain(Of<explain::Arguments, ToolOptions>),
     /// Print an access token of a running `scopegate dev`
     Token(token::Arguments),
+    /// Make a running gateway read its configuration again, and wait until it is in force
+    Reload(reload::Arguments),
     /// Print the JSON Schema of gateway.toml
     Schema(schema::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }
 
-const MORE: &str =
-    "`scopegate --help` shows more, `scopegate <COMMAND> --help` the options of a command.";
+#[derive(Args, Debug)]
+struct Of<A: Args, S: Args> {
+    #[command(flatten)]
+    own: A,
+    #[command(flatten)]
+    shared: S,
+}
+
+const MORE: &str = "\
+`scopegate --help` shows more, `scopegate <COMMAND> --help` the options of a command. Without a \
+command it is `scopegate run`.";
 
 const EXAMPLES: &str = "\
 Examples:
   scopegate dev                          an issuer, an echo upstream and curl lines to paste
   scopegate token --scope orders.read    a token from the running dev issuer
-  scopegate check -c gateway.toml        every problem with line and arrow, or the effective policy
+  scopegate check gateway.toml           every problem with line and arrow, or the effective policy
   scopegate run -c /etc/scopegate/gateway.toml
+
+Without a command it is `scopegate run`. `scopegate <COMMAND> --help` has the options of a command.
 
 A flag overrides its environment variable, which overrides the file. SIGHUP or a change of the \
 file reloads the configuration; SIGTERM and SIGINT let open requests finish.
 
 Exit codes:
   0  success
-  1  the configuration has problems, or no token was issued
+  1  the configuration has problems, a reload was refused, or no token was issued
   2  the command line is wrong
-  3  the gateway cannot start";
+  3  the gateway cannot start, or none can be asked";
 
 /// Runs the command that the process's arguments name.
 #[must_use]
@@ -89,14 +107,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match parse(arguments.into_iter().collect()) {
         Ok(arguments) => arguments,
-        Err(usage) => {
-            // This also prints `--help` and `--version`, to standard output. A failed write cannot
-            // be reported.
-            let _ = usage.print();
-            return u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE);
-        }
+        Err(code) => return code,
     };
     match execute(&arguments) {
         Ok(()) => 0,
@@ -107,18 +120,56 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Parses the command line. On an error, and for `--help` and `--version`, it prints the text and
+/// returns the exit code.
+fn parse(words: Vec<OsString>) -> Result<Arguments, u8> {
+    let program = Arguments::command();
+    let words = order::command_first(words, &program);
+    let usage = match arguments(&program, &words) {
+        Ok(arguments) => return Ok(arguments),
+        Err(usage) => usage,
+    };
+    // A failed write cannot be reported.
+    let _ = match variables::message(&usage, &program, &words) {
+        Some(message) => writeln!(io::stderr(), "{message}"),
+        // This also prints `--help` and `--version`, to standard output.
+        None => usage.print(),
+    };
+    Err(u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE))
+}
+
+fn arguments(program: &clap::Command, words: &[OsString]) -> Result<Arguments, clap::Error> {
+    let mut matches = program.clone().try_get_matches_from(words)?;
+    refuse_two_files(program, &matches)?;
+    Arguments::from_arg_matches_mut(&mut matches)
+}
+
+/// Refuses `check FILE` beside `--config`. A `SCOPEGATE_CONFIG` that is set for other commands does
+/// not count.
+fn refuse_two_files(program: &clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(("check", check)) = matches.subcommand() else {
+        return Ok(());
+    };
+    let is_flag = check.value_source("config") == Some(ValueSource::CommandLine);
+    if is_flag && check.contains_id("file") {
+        let message = "FILE beside --config: name one file";
+        return Err(program.clone().error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(())
+}
+
 fn execute(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = &arguments.settings;
-    let text = match arguments.command.as_ref().unwrap_or(&Command::Run) {
-        Command::Run => return run::run(settings),
-        Command::Dev(arguments) => return dev::dev(settings, arguments),
-        Command::Check => check::check(settings)?,
-        Command::Routes => routes::table(&settings.load()?),
-        Command::Explain(arguments) => explain::explain(settings, arguments)?,
+    let text = match &arguments.command {
+        Command::Run(arguments) => return run::run(arguments),
+        Command::Dev(all) => return dev::dev(&all.shared.settings()?, &all.own),
+        Command::Check(arguments) => check::check(arguments)?,
+        Command::Routes(file) => routes::table(&file.settings()?.load()?),
+        Command::Explain(all) => explain::explain(&all.shared.settings()?, &all.own)?,
         Command::Token(arguments) => token::token(arguments)?,
+        Command::Reload(arguments) => reload::reload(arguments)?,
         Command::Schema(arguments) => schema::schema(arguments),
         Command::Completions(arguments) => {
-            completions::completions(arguments, &mut Arguments::command())
+            completions::completions(arguments, Arguments::command())
         }
     };
     print(&text)
@@ -129,7 +180,13 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from(std::iter::once("scopegate").chain(line.split_whitespace()))
+        let program = Arguments::command();
+        arguments(&program, &ordered(line))
+    }
+
+    fn ordered(line: &str) -> Vec<OsString> {
+        let words = std::iter::once("scopegate").chain(line.split_whitespace());
+        order::command_first(words.map(OsString::from).collect(), &Arguments::command())
     }
 
     #[test]
@@ -138,9 +195,25 @@ mod tests {
     }
 
     #[test]
-    fn without_a_command_it_runs() {
-        assert!(parse("").unwrap().command.is_none());
-        assert!(parse("-c a.toml --workers 2").unwrap().command.is_none());
+    fn the_command_may_be_left_out_or_follow_options() {
+        for (line, read) in [
+            ("", "run"),
+            ("-c a.toml --workers 2", "run -c a.toml --workers 2"),
+            ("--listen=127.0.0.1:1", "run --listen=127.0.0.1:1"),
+            ("-c a.toml check", "check -c a.toml"),
+            (
+                "-ca.toml --admin off dev --help",
+                "dev -ca.toml --admin off --help",
+            ),
+            ("-c check", "run -c check"),
+            ("check -c a.toml", "check -c a.toml"),
+            ("--version", "--version"),
+            ("help run", "help run"),
+        ] {
+            let words: Vec<_> = ordered(line).into_iter().skip(1).collect();
+            let expected: Vec<_> = read.split_whitespace().collect();
+            assert_eq!(words, expected, "{line}");
+        }
     }
 
     #[test]
@@ -153,6 +226,10 @@ mod tests {
             "--log-level loud",
             "token",
             "schema now",
+            "-c a.toml check b.toml",
+            "token --scope a --workers 2",
+            "check --log-level debug",
+            "--workers 2 routes",
         ] {
             assert_eq!(code(wrong), 2, "{wrong}");
         }
@@ -166,6 +243,30 @@ mod tests {
         ] {
             assert_eq!(code(asked), 0, "{asked}");
         }
+    }
+
+    #[test]
+    fn a_command_has_only_the_options_that_have_an_effect() {
+        let program = Arguments::command();
+        for (name, expected) in [
+            ("run", "admin config control listen log-level workers"),
+            ("check", "admin config listen"),
+            ("routes", "config"),
+            ("reload", "control"),
+            ("schema", "reference"),
+            ("completions", ""),
+        ] {
+            let command = program.find_subcommand(name).unwrap();
+            let mut names: Vec<_> = command
+                .get_arguments()
+                .filter_map(clap::Arg::get_long)
+                .collect();
+            names.sort_unstable();
+            assert_eq!(names.join(" "), expected, "{name}");
+        }
+        let token = program.find_subcommand("token").unwrap();
+        let mut names = token.get_arguments().filter_map(clap::Arg::get_long);
+        assert!(names.all(|name| !["config", "listen", "workers"].contains(&name)));
     }
 
     #[test]

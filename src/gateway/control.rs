@@ -13,9 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::background::Background;
+use super::control_socket::{ControlRequests, ControlSocket, Reply};
 use super::handover::{self, HandingOver, SuccessorListener, SuccessorSocket};
 use super::listeners::{Listeners, remove};
 use super::reloading::{Reloading, Step, Subsystems};
+use super::service_manager::{self, Change};
 use crate::net::Address;
 use crate::proxy::SharedState;
 use crate::reload::{Loader, Reloader, Watcher};
@@ -39,6 +41,7 @@ pub(super) struct Parts {
     pub(super) listeners: Listeners,
     pub(super) admin: Option<TcpListener>,
     pub(super) successor_socket: Option<SuccessorSocket>,
+    pub(super) control_socket: Option<ControlSocket>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
 }
 
@@ -69,11 +72,15 @@ struct Control {
     commands: mpsc::UnboundedReceiver<Command>,
     successors: Option<SuccessorListener>,
     handing_over: Option<HandingOver>,
+    /// The process of the last successor that connected, as the system tells it.
+    successor_process: Option<i32>,
+    requests: Option<ControlRequests>,
 }
 
 /// An event that the control thread handles.
 enum Event {
     Command(Command),
+    Request(Reply),
     FilesChanged,
     ReloadStep(Step),
     Successor(UnixStream),
@@ -101,6 +108,8 @@ impl Control {
             commands: parts.commands,
             successors: parts.successor_socket.and_then(|one| one.listen().ok()),
             handing_over: None,
+            successor_process: None,
+            requests: parts.control_socket.and_then(|one| one.serve().ok()),
         }
     }
 
@@ -114,6 +123,7 @@ impl Control {
                 Some(handing_over) => handing_over.hasten().await,
                 None => false,
             };
+        self.tell_service_manager(has_successor);
         if has_successor {
             self.subsystems.background.leave_admin_listener();
         }
@@ -126,6 +136,7 @@ impl Control {
         loop {
             match self.next_event().await {
                 Event::Command(Command::Reload) | Event::FilesChanged => self.reloading.begin(),
+                Event::Request(reply) => self.reloading.begin_for(reply),
                 Event::Command(Command::Drain) => return false,
                 Event::ReloadStep(step) => {
                     let subsystems = &mut self.subsystems;
@@ -143,6 +154,7 @@ impl Control {
         tokio::select! {
             // The channel ends if the gateway was dropped without a shutdown.
             command = self.commands.recv() => Event::Command(command.unwrap_or(Command::Drain)),
+            reply = ControlRequests::next(&mut self.requests) => Event::Request(reply),
             () = self.watcher.changed(settle) => Event::FilesChanged,
             step = self.reloading.next() => Event::ReloadStep(step),
             successor = handover::accept_successor(self.successors.as_ref()),
@@ -153,7 +165,16 @@ impl Control {
         }
     }
 
+    /// Tells the service manager that the service stops, or that it is another process now.
+    fn tell_service_manager(&self, has_successor: bool) {
+        match self.successor_process.filter(|_| has_successor) {
+            Some(process) => service_manager::notify(Change::TakenOver(process)),
+            None => service_manager::notify(Change::Stopping),
+        }
+    }
+
     fn begin_handover(&mut self, successor: UnixStream) {
+        self.successor_process = successor.peer_cred().ok().and_then(|peer| peer.pid());
         match self.subsystems.listeners.sockets() {
             Ok(sockets) => self.handing_over = Some(HandingOver::begin(successor, sockets)),
             Err(error) => tracing::warn!(%error, "nothing can be handed over"),
@@ -164,13 +185,16 @@ impl Control {
     /// comes before the drain, since a gateway that is started then may bind the same paths.
     fn close_listeners(&mut self, has_successor: bool) -> Backlog {
         let successors = self.successors.take();
+        let requests = self.requests.take();
+        self.reloading.dismiss();
         let listeners = &mut self.subsystems.listeners;
         if has_successor {
             listeners.leave();
             return Backlog::Leave;
         }
-        if let Some(successors) = successors {
-            remove(&Address::Unix(successors.path));
+        let paths = successors.into_iter().map(|one| one.path);
+        for path in paths.chain(requests.into_iter().map(|one| one.path)) {
+            remove(&Address::Unix(path));
         }
         listeners.close();
         Backlog::Serve

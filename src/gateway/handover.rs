@@ -12,8 +12,8 @@ use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
+use super::own_socket::OwnSocket;
 use super::start_error::StartError;
-use crate::net::Address;
-use crate::server::{Binding, Inherited, Socket, bind};
+use crate::server::Inherited;
 
 /// The version of the protocol, which must be the same on both sides.
 const VERSION: u8 = 1;
@@ -49,9 +49,6 @@ const MAX_SOCKETS: usize = 64;
 
 /// The time that each side has for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The mode of the socket file: only the user of the gateway may connect.
-const MODE: u32 = 0o600;
 
 /// The connection of a starting gateway to the running one.
 #[derive(Debug)]
@@ -141,56 +138,6 @@ fn inherit(sockets: Vec<OwnedFd>, flags: &[u8], inherited: &mut Inherited) -> io
         inherited.add(socket, *owns_file == 1)?;
     }
     Ok(())
-}
-
-/// The socket on which a successor of this gateway will connect.
-#[derive(Debug)]
-pub(super) struct Offer {
-    socket: Socket,
-    /// The path on which the socket is bound before it is moved to `path`.
-    temporary: PathBuf,
-    path: PathBuf,
-}
-
-impl Offer {
-    /// Listens on a temporary path. The configured path belongs to the predecessor until the
-    /// hand-over is done.
-    pub(super) fn prepare(path: &Path) -> io::Result<Self> {
-        if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "a file that is no socket is there",
-            ));
-        }
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}", std::process::id()));
-        let temporary = PathBuf::from(temporary);
-        let socket = bind(
-            &Address::Unix(temporary.clone()),
-            Binding {
-                unix_mode: MODE,
-                ..Binding::default()
-            },
-        )?;
-        socket.listen()?;
-        Ok(Self {
-            socket,
-            temporary,
-            path: path.into(),
-        })
-    }
-
-    /// Moves the socket to its path, in place of the predecessor's.
-    fn publish(&self) -> io::Result<()> {
-        fs::rename(&self.temporary, &self.path)
-    }
-}
-
-impl Drop for Offer {
-    fn drop(&mut self) {
-        // An error means that the file was moved to its path.
-        let _ = fs::remove_file(&self.temporary);
-    }
 }
 
 /// A socket that is handed over.
@@ -344,7 +291,7 @@ pub(super) struct Takeover(Option<Start>);
 struct Start {
     path: PathBuf,
     predecessor: Option<Predecessor>,
-    offer: Offer,
+    offer: OwnSocket,
 }
 
 impl Takeover {
@@ -360,7 +307,7 @@ impl Takeover {
             Ok(Start {
                 path: path.into(),
                 predecessor,
-                offer: Offer::prepare(path)?,
+                offer: OwnSocket::prepare(path)?,
             })
         });
         match start {
@@ -375,7 +322,7 @@ impl Takeover {
             return Ok(None);
         };
         let path = start.path.clone();
-        match start.offer.socket.try_clone() {
+        match start.offer.listener() {
             Ok(socket) => Ok(Some(SuccessorSocket { socket, path })),
             Err(error) => Err(StartError::Handover(path, error)),
         }
@@ -397,7 +344,7 @@ impl Takeover {
 /// The socket on which the successor of this gateway will connect.
 #[derive(Debug)]
 pub(super) struct SuccessorSocket {
-    socket: Socket,
+    socket: StdListener,
     path: PathBuf,
 }
 
@@ -411,13 +358,10 @@ pub(super) struct SuccessorListener {
 impl SuccessorSocket {
     /// Registers the socket with the event loop of this thread.
     pub(super) fn listen(self) -> io::Result<SuccessorListener> {
-        match self.socket {
-            Socket::Unix(listener) => Ok(SuccessorListener {
-                listener: UnixListener::from_std(listener)?,
-                path: self.path,
-            }),
-            Socket::Tcp(_) => Err(strange("it is no Unix-domain socket")),
-        }
+        Ok(SuccessorListener {
+            listener: UnixListener::from_std(self.socket)?,
+            path: self.path,
+        })
     }
 }
 

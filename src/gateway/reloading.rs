@@ -17,8 +17,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::background::Background;
+use super::control_socket::{Reply, Report};
 use super::listeners::{Listeners, announce};
 use super::next_start;
+use super::service_manager::{self, Change};
 use super::start_error::BindError;
 use crate::proxy::SharedState;
 use crate::reload::{Attempt, Found, Reloaded, Reloader, Watcher};
@@ -29,12 +31,19 @@ use crate::snapshot::Snapshot;
 /// unless its worker is stuck.
 const ACCEPTOR_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The report of a reload that a panic has ended.
+const DEFECT: &str = "a defect: the changed configuration is not in force";
+
 /// The current reload, if there is one.
 pub(super) struct Reloading {
     reloader: Arc<Reloader>,
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
     /// Set if the files may have changed since they were read.
     again: bool,
+    /// The requests that the current reload answers.
+    answered: Vec<Reply>,
+    /// The requests that came after the files were read. The next reload answers them.
+    waiting: Vec<Reply>,
 }
 
 /// The result of a step.
@@ -42,7 +51,7 @@ pub(super) enum Step {
     /// The files were read.
     Read(Attempt),
     /// The reload is over and counted.
-    Finished,
+    Finished(Report),
 }
 
 impl Reloading {
@@ -51,6 +60,8 @@ impl Reloading {
             reloader: Arc::new(reloader),
             step: None,
             again: false,
+            answered: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -58,9 +69,23 @@ impl Reloading {
     pub(super) fn begin(&mut self) {
         if self.step.is_some() {
             self.again = true;
-        } else {
-            self.step = Some(Box::pin(read(self.reloader.clone())));
+            return;
         }
+        service_manager::notify(Change::Reloading);
+        self.answered = std::mem::take(&mut self.waiting);
+        self.step = Some(Box::pin(read(self.reloader.clone())));
+    }
+
+    /// Reads the files again as [`Self::begin`] does, and reports how that reload ended.
+    pub(super) fn begin_for(&mut self, reply: Reply) {
+        self.waiting.push(reply);
+        self.begin();
+    }
+
+    /// Leaves the requests unanswered, since the gateway stops.
+    pub(super) fn dismiss(&mut self) {
+        self.answered.clear();
+        self.waiting.clear();
     }
 
     /// Waits for the end of the current step. Dropping the future does not interrupt the step.
@@ -86,11 +111,17 @@ impl Reloading {
                 watcher.follow(&in_force.config.files, &files);
                 match found {
                     Found::Changed(snapshot) => self.apply(*snapshot, subsystems),
-                    Found::Unchanged => self.finish(Reloaded::Unchanged, None),
-                    Found::Broken => self.finish(Reloaded::Failed, None),
+                    Found::Unchanged => self.finish(unchanged(), None),
+                    Found::Broken(causes) => self.finish(refused(causes), None),
                 }
             }
-            Step::Finished => {
+            Step::Finished(report) => {
+                // The service manager is told before those who asked it for the reload.
+                service_manager::notify(Change::Reloaded(report.outcome));
+                for reply in self.answered.drain(..) {
+                    // An error means that the client has left.
+                    let _ = reply.send(report.clone());
+                }
                 if std::mem::take(&mut self.again) {
                     self.begin();
                 }
@@ -99,19 +130,41 @@ impl Reloading {
     }
 
     fn apply(&mut self, next: Snapshot, subsystems: &mut Subsystems) {
+        let routes = next.routes.len();
         match subsystems.take_effect(next, &self.reloader) {
-            Ok(changed) => self.finish(Reloaded::Swapped, Some(changed)),
+            Ok(changed) => self.finish(in_force(routes), Some(changed)),
             Err(error) => {
                 tracing::error!(%error, "the changed configuration is not in force");
-                self.finish(Reloaded::Failed, None);
+                self.finish(refused(error.to_string()), None);
             }
         }
     }
 
     /// Counts the reload, after the acceptor has made its changes.
-    fn finish(&mut self, outcome: Reloaded, changed: Option<oneshot::Receiver<()>>) {
+    fn finish(&mut self, report: Report, changed: Option<oneshot::Receiver<()>>) {
         let reloader = self.reloader.clone();
-        self.step = Some(Box::pin(finish(reloader, outcome, changed)));
+        self.step = Some(Box::pin(finish(reloader, report, changed)));
+    }
+}
+
+fn in_force(routes: usize) -> Report {
+    Report {
+        outcome: Reloaded::Swapped,
+        text: format!("the changed configuration is in force (routes: {routes})"),
+    }
+}
+
+fn unchanged() -> Report {
+    Report {
+        outcome: Reloaded::Unchanged,
+        text: "the files are unchanged: the configuration in force stays".to_owned(),
+    }
+}
+
+fn refused(causes: String) -> Report {
+    Report {
+        outcome: Reloaded::Failed,
+        text: causes,
     }
 }
 
@@ -156,9 +209,9 @@ impl Subsystems {
 async fn read(reloader: Arc<Reloader>) -> Step {
     let attempt = spawn_blocking(move || reloader.read()).await;
     Step::Read(attempt.unwrap_or_else(|error| {
-        tracing::error!(%error, "a defect: the changed configuration is not in force");
+        tracing::error!(%error, "{DEFECT}");
         Attempt {
-            found: Found::Broken,
+            found: Found::Broken(DEFECT.to_owned()),
             files: Vec::new(),
         }
     }))
@@ -166,13 +219,14 @@ async fn read(reloader: Arc<Reloader>) -> Step {
 
 async fn finish(
     reloader: Arc<Reloader>,
-    outcome: Reloaded,
+    report: Report,
     changed: Option<oneshot::Receiver<()>>,
 ) -> Step {
+    let outcome = report.outcome;
     if let Some(changed) = changed {
         let _ = timeout(ACCEPTOR_TIMEOUT, changed).await;
     }
     // An error is a panic, which has been logged with its own message.
     let _ = spawn_blocking(move || reloader.finish(outcome)).await;
-    Step::Finished
+    Step::Finished(report)
 }

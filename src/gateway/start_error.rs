@@ -21,6 +21,8 @@ pub enum StartError {
     /// The running gateway does not hand over its sockets, or the socket for the next hand-over
     /// cannot be made.
     Handover(PathBuf, io::Error),
+    /// The control socket cannot be made.
+    Control(PathBuf, io::Error),
     /// The limit of open files is too low.
     Descriptors(DescriptorError),
     /// A thread or a runtime cannot be created.
@@ -90,6 +92,9 @@ impl fmt::Display for StartError {
             Self::Compile(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
             Self::Handover(path, error) => write!(f, "no hand-over at {}: {error}", path.display()),
+            Self::Control(path, error) => {
+                write!(f, "no control socket at {}: {error}", path.display())
+            }
             Self::Descriptors(error) => error.fmt(f),
             Self::System(error) => {
                 write!(f, "a thread or an event loop cannot be created: {error}")

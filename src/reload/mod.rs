@@ -40,8 +40,9 @@ pub enum Found {
     Changed(Box<Snapshot>),
     /// The same configuration.
     Unchanged,
-    /// No valid configuration, or one that cannot take effect. The cause was logged.
-    Broken,
+    /// No valid configuration, or one that cannot take effect. The causes, one per line, were
+    /// logged.
+    Broken(String),
 }
 
 impl Reloader {
@@ -65,7 +66,7 @@ impl Reloader {
                     tracing::error!(problem = %line, "the changed configuration is not in force");
                 }
                 return Attempt {
-                    found: Found::Broken,
+                    found: Found::Broken(problems.to_string()),
                     files: problems.files().to_vec(),
                 };
             }
@@ -83,7 +84,7 @@ impl Reloader {
             Ok(snapshot) => Found::Changed(Box::new(snapshot)),
             Err(error) => {
                 tracing::error!(%error, "the changed configuration is not in force");
-                Found::Broken
+                Found::Broken(error.to_string())
             }
         };
         Attempt { found, files }
@@ -120,7 +121,7 @@ impl Reloader {
                 Reloaded::Swapped
             }
             Found::Unchanged => Reloaded::Unchanged,
-            Found::Broken => Reloaded::Failed,
+            Found::Broken(_) => Reloaded::Failed,
         };
         self.finish(outcome);
         outcome

@@ -57,6 +57,24 @@ impl Folder {
         command.output().unwrap()
     }
 
+    #[track_caller]
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = scopegate(arguments);
+        command
+            .current_dir(self.directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    }
+
     /// What a command prints that goes well.
     #[track_caller]
     fn print(&self, arguments: &[&str]) -> String {
@@ -110,20 +128,108 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
-fn wrong_environment_is_wrong_usage() {
+fn wrong_environment_is_wrong_usage_and_named() {
     let folder = Folder::new();
-    for (name, value) in [
-        ("SCOPEGATE_LISTEN", "nowhere"),
-        ("SCOPEGATE_WORKERS", "0"),
-        ("SCOPEGATE_LOG", "loud"),
+    for (name, value, says) in [
+        ("SCOPEGATE_LISTEN", "nowhere", "127.0.0.1:8080"),
+        ("SCOPEGATE_LISTEN", "unix:relative", "unix:/run/"),
+        ("SCOPEGATE_ADMIN", "on", "\"off\""),
+        ("SCOPEGATE_WORKERS", "0", "a number from 1 to 1024"),
+        ("SCOPEGATE_WORKERS", "x", "a number from 1 to 1024"),
+        ("SCOPEGATE_WORKERS", "", "is empty"),
+        ("SCOPEGATE_CONFIG", "", "is empty"),
+        ("SCOPEGATE_LOG", "loud", "error, warn, info"),
     ] {
-        let output = folder.run(&["check"], &[(name, value)]);
-        assert_eq!(output.status.code(), Some(2), "{name}={value}: {output:?}");
+        let output = folder.run(&["run"], &[(name, value)]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}={value}: {errors}");
+        assert!(
+            errors.contains(&format!("the variable {name} is")) && errors.contains(says),
+            "{errors}"
+        );
     }
+    // A flag goes before its variable, and a command does not read variables of other commands.
+    let output = folder.run(&["run", "--workers", "0"], &[("SCOPEGATE_WORKERS", "x")]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("--workers") && errors.contains("a number from 1 to 1024"),
+        "{errors}"
+    );
     folder.print_with(
         &["check"],
-        &[("SCOPEGATE_LOG", "debug"), ("SCOPEGATE_WORKERS", "2")],
+        &[("SCOPEGATE_LOG", "loud"), ("SCOPEGATE_WORKERS", "x")],
     );
+}
+
+#[test]
+fn check_takes_a_file_by_name_and_from_standard_input() {
+    let folder = Folder::new();
+    let text = std::fs::read_to_string(folder.path("gateway.toml")).unwrap();
+    folder.write("other.toml", &text);
+    let printed = folder.print(&["check", "other.toml"]);
+    assert!(
+        printed.ends_with("\nother.toml: 4 routes, no problems\n"),
+        "{printed}"
+    );
+    assert_eq!(folder.print(&["-c", "other.toml", "check"]), printed);
+    // The variable is for other commands. Two names on one line are a mistake.
+    folder.print_with(&["check", "other.toml"], &[("SCOPEGATE_CONFIG", "none")]);
+    let both = folder.run(&["check", "other.toml", "-c", "gateway.toml"], &[]);
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+    // Files that it names are relative to the current directory.
+    for arguments in [&["check", "-"][..], &["check", "-c", "-"]] {
+        let output = folder.run_with_input(arguments, &text);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            printed.ends_with("\nstandard input: 4 routes, no problems\n"),
+            "{printed}"
+        );
+    }
+    let output = folder.run_with_input(&["routes", "-c", "-"], "nothing = 1\n");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("standard input:1:1"), "{errors}");
+    let output = folder.run_with_input(&["check", "-"], " \n");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("standard input is empty"), "{errors}");
+}
+
+// What a newcomer sees who types a command in an empty directory.
+#[test]
+fn a_missing_file_says_how_to_begin() {
+    let folder = Folder::new();
+    for command in ["run", "check", "dev", "routes"] {
+        let output = folder.run(&[command, "-c", "none.toml"], &[]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(1), 0),
+            "{command}"
+        );
+        for part in [
+            "there is no file \"none.toml\"",
+            "--config FILE",
+            "[[routes]]",
+            "scopegate check",
+        ] {
+            assert!(errors.contains(part), "{command}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn an_option_without_effect_is_refused() {
+    let folder = Folder::new();
+    for arguments in [
+        &["routes", "--workers", "2"][..],
+        &["check", "--log-level", "debug"],
+        &["schema", "-c", "gateway.toml"],
+        &["explain", "GET", "/health", "--listen", "127.0.0.1:1"],
+        &["--admin", "off", "completions", "bash"],
+    ] {
+        let output = folder.run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
 }
 
 // Each problem with its place, all at once, and nothing on standard output.

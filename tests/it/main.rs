@@ -78,6 +78,7 @@ mod response_heads;
 mod restart;
 mod rolling;
 mod secure;
+mod service;
 mod slow_readers;
 mod sources;
 mod standards;

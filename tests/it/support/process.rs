@@ -25,10 +25,15 @@ pub(crate) fn scopegate(arguments: &[&str]) -> Command {
         "ADMIN",
         "WORKERS",
         "LOG",
+        "CONTROL",
         "ISSUER_LISTEN",
     ] {
         command.env_remove(format!("SCOPEGATE_{name}"));
     }
+    // Those of a service manager that runs the tests.
+    command
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("RUNTIME_DIRECTORY");
     command
 }
 
@@ -81,6 +86,18 @@ impl Process {
         for (name, _) in program.get_envs() {
             command.env_remove(name);
         }
+        Self::spawn(directory, command)
+    }
+
+    /// Starts a command as [`Self::start`] does, with variables in its environment.
+    #[track_caller]
+    pub(crate) fn start_with(command: &[&str], variables: &[(&str, &str)], toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let mut command = scopegate(&[command, &config].concat());
+        command.envs(variables.iter().copied());
         Self::spawn(directory, command)
     }
 
