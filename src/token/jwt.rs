@@ -124,7 +124,10 @@ fn other_text(token: &str) -> TokenError {
         return Malformation::Blank.into();
     }
     if !parts::is_jose_header(token) {
-        return TokenError::Opaque;
+        return match parts::has_prefix(token) {
+            true => Malformation::Prefix.into(),
+            false => TokenError::Opaque,
+        };
     }
     match token.split('.').count() {
         // Its third part is empty.
@@ -273,6 +276,9 @@ mod tests {
             ("{{token}}".to_owned(), "a template"),
             ("ya29.a0AfH6SMBxyz".to_owned(), "opaque"),
             ("v4.public.eyJ".to_owned(), "opaque"),
+            (format!("token={good}"), "something in front of its header"),
+            (format!("s:{good}"), "something in front of its header"),
+            (format!(" {good}"), "has a blank in it"),
             (".".repeat(1 << 20), "opaque"),
             (format!("\"{good}\""), "in quotation marks"),
             (format!("'{good}'"), "in quotation marks"),

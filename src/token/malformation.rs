@@ -13,6 +13,8 @@ pub enum Malformation {
     Quoted,
     /// The token begins with the scheme, which stands in the field twice.
     SchemeTwice,
+    /// Something stands in front of the header, such as `token=`.
+    Prefix,
     /// The text has a blank or a line break in the middle.
     Blank,
     /// The text is JSON, such as the whole response of a token endpoint.
@@ -93,6 +95,7 @@ impl fmt::Display for Malformation {
             Self::NotAscii => f.write_str("has characters that no token has"),
             Self::Quoted => f.write_str("stands in quotation marks"),
             Self::SchemeTwice => f.write_str("begins with \"Bearer\": the scheme was added twice"),
+            Self::Prefix => f.write_str("has something in front of its header"),
             Self::Blank => f.write_str("has a blank in it: more than one word follows the scheme"),
             Self::Json => f.write_str(
                 "is JSON and not a JWT: the client may have sent the whole token response",

@@ -8,6 +8,12 @@ pub(super) fn is_jose_header(text: &str) -> bool {
         && matches!(chars.next(), Some(b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
+/// Returns whether the first of three parts has the beginning of a header after something else.
+pub(super) fn has_prefix(text: &str) -> bool {
+    let first = text.split('.').next().unwrap_or_default();
+    first.contains("eyJ") && text.split('.').count() == 3
+}
+
 /// Returns whether base64url has the character.
 pub(super) fn is_base64url(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '_')

@@ -48,7 +48,7 @@ pub(crate) const ISS: &str = "https://idp.test";
 
 /// The answer to the client for each reason: status, code, and the error of the challenge if there
 /// is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 28] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 29] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
@@ -117,6 +117,12 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 28] = [
         Some("invalid_token"),
     ),
     ("wrong_client", 401, "wrong_client", Some("invalid_token")),
+    (
+        "required_claim",
+        401,
+        "required_claim",
+        Some("invalid_token"),
+    ),
     (
         "not_an_access_token",
         401,
