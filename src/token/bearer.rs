@@ -325,6 +325,7 @@ mod tests {
             (BEARER, "Token t", "the scheme Token,"),
             (BEARER, "Basic dTpw", "the scheme Basic,"),
             (BEARER, "DPoP eyJ.e30.x", "the scheme DPoP,"),
+            (BEARER, "\"Bearer t\"", "a value in quotation marks"),
             (BEARER, "Bearer: t", "\"Bearer:\", whose colon"),
             (BEARER, "bearer:t", "\"Bearer:\", whose colon"),
             (

@@ -129,6 +129,10 @@ fn other_text(token: &str) -> TokenError {
             false => TokenError::Opaque,
         };
     }
+    if let Some(at) = token.chars().find(|char| !parts::may_have(*char)) {
+        let (part, at) = (Part::Header, Some(at));
+        return Malformation::Base64 { part, at }.into();
+    }
     match token.split('.').count() {
         // Its third part is empty.
         3 => Malformation::NoSignature.into(),
@@ -295,6 +299,7 @@ mod tests {
             (format!("{good}.x.y"), "has 5 parts"),
             (format!("{good}.x"), "has 4 parts"),
             (parts[0].to_owned(), "has one part"),
+            (good.replace('.', "%2E"), "it has the character '%'"),
             (format!("{}.{}", parts[0], parts[1]), "has 2 parts"),
             (format!("{}.{}.", parts[0], parts[1]), "has no signature"),
             (

@@ -103,10 +103,10 @@ impl fmt::Display for Malformation {
             Self::Parts(1) => {
                 f.write_str("has one part and not the 3 of a JWT: it may have been cut off")
             }
-            Self::Parts(parts) => write!(
-                f,
-                "has {parts} parts and not the 3 of a JWT: it may have been cut off"
-            ),
+            Self::Parts(2) => {
+                f.write_str("has 2 parts and not the 3 of a JWT: it may have been cut off")
+            }
+            Self::Parts(parts) => write!(f, "has {parts} parts and not the 3 of a JWT"),
             Self::Base64 {
                 part,
                 at: Some(char),

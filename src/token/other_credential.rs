@@ -15,6 +15,8 @@ const BEARER: &str = "bearer";
 pub enum OtherCredential {
     /// A word without a scheme, where the route takes `Bearer`. Set if it looks like a JWT.
     Bare(bool),
+    /// Anything in quotation marks.
+    Quoted,
     /// `Bearer:`, with a colon.
     Colon,
     /// `Bearer` with another character than a space after it.
@@ -36,6 +38,9 @@ impl OtherCredential {
         }
         if !sources.iter().any(Source::is_authorization) {
             return Some(Self::Unused);
+        }
+        if text.starts_with(['"', '\'']) {
+            return Some(Self::Quoted);
         }
         let Some((scheme, _)) = text.split_once(|char: char| char.is_ascii_whitespace()) else {
             return Some(of_one_word(text));
@@ -93,6 +98,7 @@ impl fmt::Display for OtherCredential {
                 "a JWT without the scheme Bearer: token_from = [\"authorization:raw\"] accepts that",
             ),
             Self::Bare(false) => f.write_str("one word and no scheme Bearer"),
+            Self::Quoted => f.write_str("a value in quotation marks"),
             Self::Colon => f.write_str("\"Bearer:\", whose colon does not belong to the scheme"),
             Self::NoSpace => f.write_str("\"Bearer\" without a space after it"),
             Self::Bearer => f.write_str(

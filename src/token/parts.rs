@@ -19,6 +19,11 @@ pub(super) fn is_base64url(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
 }
 
+/// Returns whether a token in parts may have the character.
+pub(super) fn may_have(char: char) -> bool {
+    is_base64url(char) || char == '.'
+}
+
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
