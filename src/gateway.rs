@@ -115,7 +115,8 @@ impl Gateway {
         self.admin
     }
 
-    /// Reads the configuration again, as SIGHUP does. Returns before the reload is done.
+    /// Reads the configuration again and fetches the keys of all issuers, as SIGHUP does. Returns
+    /// before either is done.
     pub fn reload(&self) {
         // The control thread lives as long as the gateway, so the channel is open.
         let _ = self.commands.send(Command::Reload);
@@ -129,7 +130,7 @@ impl Gateway {
     }
 
     /// Serves until SIGTERM or SIGINT, or until another gateway has taken over, and then drains.
-    /// SIGHUP reloads. A second SIGTERM or SIGINT ends the drain at once.
+    /// SIGHUP reloads and fetches keys. A second SIGTERM or SIGINT ends the drain at once.
     ///
     /// # Errors
     /// Returns an error if signals cannot be received.

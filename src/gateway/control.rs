@@ -27,6 +27,7 @@ use crate::telemetry::LogWriter;
 /// A command to the control thread.
 #[derive(Debug)]
 pub(super) enum Command {
+    /// Read the configuration again, and fetch the keys of all issuers.
     Reload,
     /// Begin the drain. A second command ends the drain at once.
     Drain,
@@ -135,8 +136,15 @@ impl Control {
     async fn handle_events(&mut self) -> bool {
         loop {
             match self.next_event().await {
-                Event::Command(Command::Reload) | Event::FilesChanged => self.reloading.begin(),
-                Event::Request(reply) => self.reloading.begin_for(reply),
+                Event::Command(Command::Reload) => {
+                    self.refresh_keys();
+                    self.reloading.begin();
+                }
+                Event::Request(reply) => {
+                    self.refresh_keys();
+                    self.reloading.begin_for(reply);
+                }
+                Event::FilesChanged => self.reloading.begin(),
                 Event::Command(Command::Drain) => return false,
                 Event::ReloadStep(step) => {
                     let subsystems = &mut self.subsystems;
@@ -146,6 +154,14 @@ impl Control {
                 Event::HandedOver(true) => return true,
                 Event::HandedOver(false) => {}
             }
+        }
+    }
+
+    /// Fetches the keys of all issuers, as an operator asks for who knows that they have changed. A
+    /// change of a file says nothing about them.
+    fn refresh_keys(&self) {
+        for issuer in self.subsystems.shared.live.load().issuers() {
+            issuer.refresh();
         }
     }
 

@@ -163,8 +163,11 @@ pub(crate) fn metrics() -> Arc<IssuerMetrics> {
     Metrics::new(&[]).unwrap().issuer("idp")
 }
 
-/// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure.
+/// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure. A request
+/// has asked for the fetch and has not got its key, so that the cool-down begins.
 pub(crate) fn end_fetch(issuer: &Issuer, jwks: Option<&str>) {
+    let before = *issuer.follow().borrow();
+    issuer.ask(&before);
     issuer.end_fetch(jwks.map(|text| match KeySet::parse(text.as_bytes(), 64) {
         Err(JwksError::Empty) => KeySet::default(),
         parsed => parsed.unwrap(),

@@ -14,7 +14,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::jwks::{JwksError, KeySet, Skips};
-use super::{Algorithm, IssuerSettings, Key, KeySource};
+use super::status::Status;
+use super::{Algorithm, Candidates, IssuerSettings, Key, KeyError, KeySource};
 use crate::clock;
 use crate::telemetry::IssuerMetrics;
 
@@ -26,35 +27,6 @@ pub struct Issuer {
     keys: ArcSwap<KeySet>,
     status: watch::Sender<Status>,
     demand: Arc<Notify>,
-}
-
-/// The progress of the fetches.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Status {
-    /// A fetch is in progress.
-    pub(super) fetching: bool,
-    /// The number of fetches that have ended.
-    pub(super) ended: u64,
-    /// The end of the last fetch.
-    pub(super) last: Option<Instant>,
-    /// The end of the last successful fetch.
-    pub(super) last_good: Option<Instant>,
-    /// The last key set that was fetched is empty: the issuer has withdrawn all of its keys.
-    pub(super) withdrawn: bool,
-    /// The issuer has left the configuration and has no keys any more.
-    pub(super) retired: bool,
-}
-
-/// The reason why a key is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyError {
-    /// The issuer's current key set has no such key: the token is not valid.
-    Unknown,
-    /// The key set could not be fetched or is empty: the token cannot be judged.
-    Unavailable {
-        /// The delay before another attempt is useful.
-        retry_after: Duration,
-    },
 }
 
 /// The state of an issuer's keys, for readiness and metrics.
@@ -123,30 +95,46 @@ impl Issuer {
         &self.entry
     }
 
-    /// Returns the keys that are present.
-    #[must_use]
-    pub fn keys(&self) -> Arc<KeySet> {
-        self.keys.load_full()
-    }
-
-    /// Returns the key for a token with this header, if it is present. Neither waits nor asks for a
-    /// fetch.
+    /// Returns the key that is tried first for a token with this header, if one is present. Neither
+    /// waits nor asks for a fetch.
     #[must_use]
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
         if !self.entry.algorithms.contains(&algorithm) {
             return None;
         }
-        self.keys.load().find(kid, algorithm)
+        self.keys.load().candidates(kid, algorithm).next().cloned()
     }
 
-    /// Returns the key for a token with this header. Outside the cool-down, waits up to `wait` for
-    /// a key that is missing.
+    /// Returns whether a token with this header may be signed with `key`. Neither waits nor asks
+    /// for a fetch.
+    #[must_use]
+    pub fn is_candidate(&self, kid: Option<&str>, algorithm: Algorithm, key: &Arc<Key>) -> bool {
+        self.entry.algorithms.contains(&algorithm)
+            && self
+                .keys
+                .load()
+                .candidates(kid, algorithm)
+                .any(|one| Arc::ptr_eq(one, key))
+    }
+
+    /// Returns the keys in use. They change with the next fetch.
+    #[must_use]
+    pub fn keys(&self) -> Arc<KeySet> {
+        self.keys.load_full()
+    }
+
+    /// Returns the keys to try for a token with this header. Outside the cool-down, waits up to
+    /// `wait` for a key that is missing.
     ///
     /// # Errors
     /// [`KeyError`]
-    pub async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Arc<Key>, KeyError> {
-        if let Some(key) = self.find(kid, algorithm) {
-            return Ok(key);
+    pub async fn candidates(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Candidates, KeyError> {
+        if let Some(found) = self.present(kid, algorithm, None) {
+            return Ok(found);
         }
         let retry_after = self.entry.fetch.cooldown;
         if self.status.borrow().retired {
@@ -170,36 +158,132 @@ impl Issuer {
         }
     }
 
+    /// Returns keys that are new since `tried`, none of which has signed a token with this header:
+    /// an issuer that is set up anew may have another key under the same `kid`. Outside the
+    /// cool-down, asks for a fetch and waits up to `wait` for it. Returns `None` if there are no
+    /// other keys, or no answer: then the verdict of the keys in use stands.
+    ///
+    /// # Errors
+    /// [`KeyError`], if the fetch has taken the keys away.
+    pub async fn newer_candidates(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        tried: &Candidates,
+    ) -> Result<Option<Candidates>, KeyError> {
+        // Keys that this request has waited for are the newest.
+        if tried.fetch.is_some() || self.is_static() {
+            return Ok(None);
+        }
+        let mut updates = self.status.subscribe();
+        let before = *updates.borrow();
+        let cooldown = self.entry.fetch.cooldown;
+        let present = self.present(kid, algorithm, None);
+        if present.is_some_and(|present| present.is_within(tried)) {
+            if before.refuse(cooldown, clock::monotonic()).is_some() {
+                return Ok(None);
+            }
+            self.ask(&before);
+            let ended = updates.wait_for(|status| status.retired || status.ended > before.ended);
+            if timeout(self.entry.fetch.wait, ended).await.is_err() {
+                return Ok(None);
+            }
+        }
+        let after = *self.status.borrow();
+        match self.present(kid, algorithm, Some(after.ended)) {
+            Some(found) => Ok(found.without(tried)),
+            None => Err(after.verdict(cooldown)),
+        }
+    }
+
+    /// Ends the cool-down after a fetch that brought the key that a request had asked for: the next
+    /// new key is learnt at once as well.
+    pub fn confirm(&self, found: &Candidates) {
+        let Some(fetch) = found.fetch else { return };
+        // Most of those that waited for the same fetch find this done.
+        if self.status.borrow().cooldown_start.is_none() {
+            return;
+        }
+        self.status.send_if_modified(|status| {
+            if status.ended == fetch && status.is_good() {
+                status.cooldown_start = None;
+            }
+            false
+        });
+    }
+
+    /// Orders a fetch as soon as possible, whatever the cool-down. Does nothing for keys that are
+    /// not fetched.
+    pub fn refresh(&self) {
+        if self.is_static() {
+            return;
+        }
+        self.status.send_if_modified(|status| {
+            status.is_ordered = true;
+            false
+        });
+        self.demand.notify_one();
+    }
+
+    /// Returns the keys that are present for a token.
+    fn present(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        fetch: Option<u64>,
+    ) -> Option<Candidates> {
+        if !self.entry.algorithms.contains(&algorithm) {
+            return None;
+        }
+        Candidates::of(self.keys.load().candidates(kid, algorithm), fetch)
+    }
+
     async fn await_key(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Arc<Key>, KeyError> {
+    ) -> Result<Candidates, KeyError> {
         let mut updates = self.status.subscribe();
         let before = *updates.borrow();
         // The status is read before the keys and written after them, so a fetch that it counts is
         // visible in the keys that are read next.
-        if let Some(key) = self.find(kid, algorithm) {
-            return Ok(key);
+        if let Some(found) = self.present(kid, algorithm, Some(before.ended)) {
+            return Ok(found);
         }
-        if let Some(error) = before.refuse(&self.entry, clock::monotonic()) {
+        let retry_after = self.entry.fetch.cooldown;
+        if let Some(error) = before.refuse(retry_after, clock::monotonic()) {
             return Err(error);
         }
-        if !before.fetching {
-            self.demand.notify_one();
-        }
+        self.ask(&before);
         // Keys may also come from a file before the first fetch ends.
         let done = |status: &Status| {
             status.retired || status.ended > before.ended || self.find(kid, algorithm).is_some()
         };
-        let retry_after = self.entry.fetch.cooldown;
         let after = match updates.wait_for(done).await {
             Ok(status) => *status,
             Err(_) => return Err(KeyError::Unavailable { retry_after }),
         };
-        match self.find(kid, algorithm) {
-            Some(key) => Ok(key),
+        match self.present(kid, algorithm, Some(after.ended)) {
+            Some(found) => {
+                self.confirm(&found);
+                Ok(found)
+            }
             None => Err(after.verdict(retry_after)),
+        }
+    }
+
+    /// Asks for a fetch, or joins the one in progress, unless one has ended since `before`.
+    pub(super) fn ask(&self, before: &Status) {
+        let mut is_first = false;
+        self.status.send_if_modified(|status| {
+            if status.ended == before.ended {
+                is_first = !status.fetching && !status.is_asked;
+                status.is_asked = true;
+            }
+            false
+        });
+        if is_first {
+            self.demand.notify_one();
         }
     }
 
@@ -249,16 +333,20 @@ impl Issuer {
         &self.metrics
     }
 
-    /// Returns the signal that requests give when their key is missing.
+    /// Returns the signal of a request for a fetch.
     pub(super) fn demand(&self) -> Arc<Notify> {
         Arc::clone(&self.demand)
     }
 
-    /// Returns the remaining time during which no fetch may start.
-    pub(super) fn cooldown_left(&self, now: Instant) -> Duration {
-        self.status
-            .borrow()
-            .cooldown_left(self.entry.fetch.cooldown, now)
+    /// Returns the rest of a pause after the last fetch.
+    pub(super) fn pause_left(&self, pause: Duration, now: Instant) -> Duration {
+        self.status.borrow().pause_left(pause, now)
+    }
+
+    /// Returns whether a request waits for a fetch, or the operator has ordered one.
+    pub(super) fn is_asked(&self) -> bool {
+        let status = self.status.borrow();
+        status.is_asked || status.is_ordered
     }
 
     /// Returns the time at which the keys become too old to trust; `None` if the last fetch
@@ -277,22 +365,20 @@ impl Issuer {
     }
 
     pub(super) fn begin_fetch(&self) {
-        self.status.send_modify(|status| status.fetching = true);
+        self.status.send_modify(|status| {
+            status.fetching = true;
+            status.is_ordered = false;
+        });
     }
 
     /// Ends a fetch, with a new key set or, for `None`, with a failure.
     pub(super) fn end_fetch(&self, fetched: Option<KeySet>) -> Change {
         let mut change = Change::default();
         self.status.send_modify(|status| {
-            let now = clock::monotonic();
-            status.fetching = false;
-            status.ended += 1;
-            status.last = Some(now);
-            if let Some(keys) = fetched
-                && !status.retired
-            {
+            let fetched = fetched.filter(|_| !status.retired);
+            status.end_fetch(clock::monotonic(), fetched.is_some());
+            if let Some(keys) = fetched {
                 let was_withdrawn = std::mem::replace(&mut status.withdrawn, keys.keys.is_empty());
-                status.last_good = Some(now);
                 change = self.replace(keys);
                 change.withdrawn = status.withdrawn && !was_withdrawn;
             }
@@ -385,58 +471,6 @@ impl Drop for Issuer {
     }
 }
 
-impl KeySet {
-    /// Returns the key for a token. A `kid` selects exactly its key; a token without a `kid` is
-    /// accepted only if a single key fits.
-    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
-        let mut candidates = self.keys.iter().filter(|key| key.allows(algorithm));
-        if kid.is_some() {
-            return candidates.find(|key| key.kid() == kid).cloned();
-        }
-        let only = candidates.next()?;
-        candidates.next().is_none().then(|| Arc::clone(only))
-    }
-}
-
-impl Status {
-    /// Returns the error for a request whose key is missing, if waiting is of no use.
-    fn refuse(&self, entry: &IssuerSettings, now: Instant) -> Option<KeyError> {
-        let cooldown = entry.fetch.cooldown;
-        if self.retired {
-            return Some(KeyError::Unavailable {
-                retry_after: cooldown,
-            });
-        }
-        let left = self.cooldown_left(cooldown, now);
-        if self.fetching || left.is_zero() {
-            None
-        } else {
-            Some(self.verdict(left))
-        }
-    }
-
-    /// Returns the error for a missing key, according to the last fetch.
-    fn verdict(&self, retry_after: Duration) -> KeyError {
-        if self.is_good() && !self.retired && !self.withdrawn {
-            KeyError::Unknown
-        } else {
-            KeyError::Unavailable { retry_after }
-        }
-    }
-
-    /// Returns whether the last fetch succeeded.
-    fn is_good(&self) -> bool {
-        self.last.is_some() && self.last == self.last_good
-    }
-
-    fn cooldown_left(&self, cooldown: Duration, now: Instant) -> Duration {
-        match self.last {
-            Some(last) => cooldown.saturating_sub(now.saturating_duration_since(last)),
-            None => Duration::ZERO,
-        }
-    }
-}
-
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer")
@@ -445,17 +479,6 @@ impl fmt::Debug for Issuer {
             .finish()
     }
 }
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("the issuer has no such key"),
-            Self::Unavailable { .. } => f.write_str("the issuer's keys are not available"),
-        }
-    }
-}
-
-impl std::error::Error for KeyError {}
 
 #[cfg(test)]
 #[path = "keys_tests.rs"]

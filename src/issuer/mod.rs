@@ -5,6 +5,7 @@
 //! fetches.
 
 mod algorithm;
+mod candidates;
 mod discovery;
 mod entry;
 #[cfg(test)]
@@ -12,18 +13,22 @@ pub(crate) mod fixture;
 mod jwk;
 mod jwks;
 mod key;
+mod key_error;
 mod keys;
 mod last_good;
 mod refresh;
+mod status;
 mod template;
 mod verification_key;
 
 pub use algorithm::Algorithm;
+pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use entry::{FetchPolicy, IssuerSettings, KeySource};
 pub use jwk::Skipped;
 pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};
-pub use keys::{Issuer, IssuerState, KeyError};
+pub use key_error::KeyError;
+pub use keys::{Issuer, IssuerState};
 #[cfg(test)]
 pub use refresh::DEFECT;
 pub use refresh::maintain;

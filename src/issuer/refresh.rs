@@ -1,9 +1,9 @@
 //! The control thread's task for one issuer: it fetches keys, refreshes them in time, and drops
 //! those that are too old.
 //!
-//! Fetches never overlap, and none starts within the cool-down of the last one, however many
-//! requests ask. A failed fetch changes nothing: the last good keys stay in use until they are too
-//! old to trust.
+//! Fetches never overlap. After one that failed, or that did not bring the key that a request had
+//! asked for, requests start none within the cool-down, however many ask. A failed fetch changes
+//! nothing: the last good keys stay in use until they are too old to trust.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -25,7 +25,8 @@ use crate::net::{Nearness, Url};
 use crate::telemetry::Refresh;
 use crate::web::{Bounds, Client, FetchError};
 
-/// The shortest delay between fetches, so that a cool-down of zero is not a busy loop.
+/// The shortest delay between fetches, so that neither a cool-down of zero nor an issuer whose keys
+/// change with each fetch is a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 
 /// The largest number of times that the retry delay is doubled; `refresh` usually limits it first.
@@ -45,13 +46,6 @@ struct Fresh {
     keys: KeySet,
     document: Bytes,
     lifetime: Option<Duration>,
-}
-
-/// The reason why a wait ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wake {
-    Time,
-    Demand,
 }
 
 /// The address that keys are fetched from.
@@ -92,36 +86,36 @@ async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
     if let Some(issuer) = weak.upgrade() {
         last_good = LastGood::of(issuer.entry());
         // An earlier run of this task may have ended in a panic after its fetch.
-        due += issuer.cooldown_left(due);
+        due += issuer.pause_left(issuer.entry().fetch.cooldown, due);
         if let Some(file) = &last_good
             && !issuer.state().tried
         {
             restore(&issuer, file);
         }
     }
-    let mut wake = Wake::Time;
     // The task holds the issuer only while it works, so that between fetches the snapshots alone
     // keep it alive.
     while let Some(issuer) = weak.upgrade() {
         let now = clock::monotonic();
-        // Requests ask outside the cool-down only. A notification that is seen within the cool-down
-        // was already answered by the last fetch.
-        let asked = wake == Wake::Demand && issuer.cooldown_left(now).is_zero();
-        if asked || due <= now {
+        // A notification without a request was answered by the last fetch already.
+        if issuer.is_asked() {
+            due = due.min(now + issuer.pause_left(MIN_DELAY, now));
+        }
+        if due <= now {
             let delay = refresh(&issuer, location, client, &mut failures, last_good.as_mut()).await;
             due = clock::monotonic() + delay;
         }
         let until = drop_stale(&issuer).map_or(due, |stale| stale.min(due));
         let demand = issuer.demand();
         drop(issuer);
-        wake = wait(until, &demand).await;
+        wait(until, &demand).await;
     }
 }
 
-async fn wait(until: Instant, demand: &Notify) -> Wake {
+async fn wait(until: Instant, demand: &Notify) {
     tokio::select! {
-        () = sleep_until(until.into()) => Wake::Time,
-        () = demand.notified() => Wake::Demand,
+        () = sleep_until(until.into()) => {}
+        () = demand.notified() => {}
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) struct Families {
     pub(super) upstream_ejections: IntCounterVec,
     pub(super) upstream_healthy: IntGaugeVec,
     pub(super) upstream_ejected: IntGaugeVec,
+    pub(super) further_keys: IntCounterVec,
     pub(super) keys: IntGaugeVec,
     pub(super) key_age: GaugeVec,
 }
@@ -61,6 +62,12 @@ impl Families {
                 "1 if the endpoint was ejected and has not answered since, otherwise 0.",
                 &["upstream", "endpoint"],
             )?,
+            further_keys: counters(
+                r,
+                "scopegate_issuer_further_keys_tried_total",
+                "Keys after the first that were tried for tokens without a key id.",
+                &["issuer"],
+            )?,
             keys: int_gauges(
                 r,
                 "scopegate_issuer_keys",
@@ -77,6 +84,7 @@ impl Families {
     }
 
     pub(super) fn remove_issuer(&self, name: &str) {
+        let _ = self.further_keys.remove_label_values(&[name]);
         let _ = self.keys.remove_label_values(&[name]);
         let _ = self.key_age.remove_label_values(&[name]);
     }

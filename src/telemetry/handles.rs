@@ -159,6 +159,8 @@ pub struct IssuerMetrics {
     pub verifications: Counters<Verification>,
     /// Fetches of the keys by result.
     pub refreshes: Counters<Refresh>,
+    /// Keys after the first that were tried for tokens without a `kid`.
+    pub further_keys: IntCounter,
     pub(super) keys: IntGauge,
     pub(super) age: Gauge,
 }

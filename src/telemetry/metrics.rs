@@ -95,6 +95,7 @@ impl Metrics {
         let make = || IssuerMetrics {
             verifications: Counters::new(),
             refreshes: Counters::new(),
+            further_keys: self.families.further_keys.with_label_values(&[name]),
             keys: self.families.keys.with_label_values(&[name]),
             age: self.families.key_age.with_label_values(&[name]),
         };

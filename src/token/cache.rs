@@ -43,9 +43,9 @@ pub(super) struct VerifiedToken {
     /// after a change of its configuration, must not use the entry.
     pub(super) verifier: VerifierId,
     pub(super) key: Arc<Key>,
-    /// The algorithm of a token without a `kid`. Such a token names a key only while the issuer has
-    /// no other key for the algorithm.
-    pub(super) without_kid: Option<Algorithm>,
+    /// The algorithm of a token whose `kid` is not the key's own. Other keys of the issuer decide
+    /// whether such a token is tried with its key again.
+    pub(super) chosen_for: Option<Algorithm>,
     pub(super) registered: Registered,
     /// The reason for which the verifier does not accept this kind of token, if it does not.
     pub(super) kind_fault: Option<Box<KindFault>>,
@@ -247,7 +247,7 @@ mod tests {
             text: text.into(),
             verifier: VerifierId::next(),
             key: Arc::clone(&set.keys[0]),
-            without_kid: None,
+            chosen_for: None,
             registered,
             kind_fault: None,
             principal: Arc::new(principal),

@@ -11,7 +11,7 @@ use super::jwt::Jwt;
 use super::verifier_id::VerifierId;
 use super::{Audience, BearerToken, ClaimDemand, RequiredClaim, Rules, TokenError};
 use crate::clock::UnixTime;
-use crate::issuer::{Issuer, Key, KeyError};
+use crate::issuer::{Candidates, Issuer, Key, KeyError};
 use crate::policy::{Claims, Identity, Principal, ScopeSet, SharedPrincipal};
 use crate::telemetry::CacheResult;
 use crate::tls::Fingerprint;
@@ -161,13 +161,9 @@ impl Verifier {
         if !self.issuer.entry().algorithms.contains(&jwt.algorithm) {
             return Err(self.wrong_algorithm(&jwt));
         }
-        let found = self.issuer.key(jwt.key_id.as_deref(), jwt.algorithm).await;
-        let key = found.map_err(|error| self.no_key(&jwt, error))?;
-        if !key.verify(jwt.algorithm, jwt.message, jwt.signature) {
-            return Err(wrong_signature(&jwt, &key));
-        }
+        let key = self.signer(&jwt).await?;
         let kind_fault = kind_fault(&jwt, &self.rules).map(Box::new);
-        let without_kid = jwt.key_id.is_none().then_some(jwt.algorithm);
+        let is_named = jwt.key_id.is_some() && jwt.key_id.as_deref() == key.kid();
         let scopes = self.scopes(&jwt.claims);
         let principal = Principal {
             issuer: self.name().clone(),
@@ -179,24 +175,56 @@ impl Verifier {
             text: text.into(),
             verifier: self.id,
             key,
-            without_kid,
+            chosen_for: (!is_named).then_some(jwt.algorithm),
             registered: jwt.registered,
             kind_fault,
             principal: Arc::new(principal),
         })
     }
 
-    /// Returns whether a new verification of the token would find the same key. The key of a `kid`
-    /// stays the same while it lives; a token without a `kid` is refused once the issuer has a
-    /// second key that it could name.
+    /// Returns the key that has signed a token. If none of the keys in use has, asks the issuer for
+    /// newer ones, at most once per cool-down.
+    async fn signer(&self, jwt: &Jwt<'_>) -> Result<Arc<Key>, TokenError> {
+        let issuer = &self.issuer;
+        let (kid, algorithm) = (jwt.key_id.as_deref(), jwt.algorithm);
+        let tried = issuer.candidates(kid, algorithm).await;
+        let tried = tried.map_err(|error| self.no_key(jwt, error))?;
+        if let Some(key) = self.signer_among(&tried, jwt) {
+            return Ok(key);
+        }
+        let newer = issuer.newer_candidates(kid, algorithm, &tried).await;
+        let Some(newer) = newer.map_err(|error| self.no_key(jwt, error))? else {
+            return Err(wrong_signature(jwt, &tried));
+        };
+        let Some(key) = self.signer_among(&newer, jwt) else {
+            return Err(wrong_signature(jwt, &newer));
+        };
+        issuer.confirm(&newer);
+        Ok(key)
+    }
+
+    fn signer_among(&self, candidates: &Candidates, jwt: &Jwt<'_>) -> Option<Arc<Key>> {
+        for (place, key) in candidates.iter().enumerate() {
+            if place > 0 {
+                self.issuer.metrics().further_keys.inc();
+            }
+            if key.verify(jwt.algorithm, jwt.message, jwt.signature) {
+                return Some(Arc::clone(key));
+            }
+        }
+        None
+    }
+
+    /// Returns whether a new verification of the token would try the same key. The key of a `kid`
+    /// does so while it lives. For another token it depends on the other keys of the issuer: a
+    /// token without a `kid` is tried with the first few, and a key without a `kid` gives way to
+    /// one that has the token's.
     fn still_finds_key(&self, token: &VerifiedToken) -> bool {
-        let Some(algorithm) = token.without_kid else {
+        let Some(algorithm) = token.chosen_for else {
             return true;
         };
-        match self.issuer.find(None, algorithm) {
-            Some(key) => Arc::ptr_eq(&key, &token.key),
-            None => false,
-        }
+        let kid = token.principal.key_id.as_deref();
+        self.issuer.is_candidate(kid, algorithm, &token.key)
     }
 
     /// Returns the scopes of all scope claims.
@@ -238,9 +266,14 @@ impl Verifier {
     }
 }
 
-/// Returns the error of a signature that is not the key's.
-fn wrong_signature(jwt: &Jwt<'_>, key: &Key) -> TokenError {
-    match jwt.signature_fault(key.signature_bytes()) {
+/// Returns the error of a signature that is none of these keys'. It is that of no key if it has not
+/// the form of any of theirs.
+fn wrong_signature(jwt: &Jwt<'_>, tried: &Candidates) -> TokenError {
+    let faults = tried
+        .iter()
+        .map(|key| jwt.signature_fault(key.signature_bytes()));
+    let all: Option<Vec<_>> = faults.collect();
+    match all.and_then(|all| all.into_iter().next()) {
         Some(malformation) => malformation.into(),
         None => TokenError::Signature(Box::new(WrongSignature {
             key_id: jwt.key_id.as_deref().map(Excerpt::of),

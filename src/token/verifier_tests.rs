@@ -1,13 +1,13 @@
-//! Floods of unsigned tokens, and tokens without a key id.
+//! Floods of unsigned tokens, tokens without a key id, and keys that change under their id.
 
 use std::time::Duration;
 
 use super::*;
 use crate::clock;
 use crate::issuer::fixture::{self, Signer, b64, entry, jwks, metrics};
-use crate::issuer::{Algorithm, KeySource, maintain};
+use crate::issuer::{Algorithm, KeySource, MAX_CANDIDATES, maintain};
 use crate::net::Url;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Verification};
 use crate::tls::Tls;
 use crate::token::{Audience, SharedCache, TypPolicy};
 use crate::web::Client;
@@ -121,10 +121,10 @@ fn a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory() {
 async fn unknown_kids() {
     let (fake, verifier) = stage();
     let issuer = &verifier.issuer;
-    assert!(issuer.key(Some("a"), ES256).await.is_ok());
+    assert!(issuer.candidates(Some("a"), ES256).await.is_ok());
     survives(&fake, &verifier, async {
         for number in 0..FLOOD {
-            let found = issuer.key(Some(&kid(number)), ES256).await;
+            let found = issuer.candidates(Some(&kid(number)), ES256).await;
             assert_eq!(found.unwrap_err(), KeyError::Unknown);
         }
     })
@@ -162,38 +162,144 @@ async fn unsigned_tokens() {
     assert!(shared.is_empty());
 }
 
-// The key that a token without a `kid` names can change while its own key stays.
-#[tokio::test]
-async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys() {
-    let (own, other) = (Signer::p256(), Signer::p256());
-    let issuer = Issuer::new(
-        entry(KeySource::Uri(
-            Url::parse("https://idp.example.com/keys").unwrap(),
-        )),
-        metrics(),
+// A signature that fails asks for keys, once per cool-down, and no good token waits for that.
+#[test]
+fn a_flood_of_bad_signatures_costs_a_fetch_per_cool_down_and_no_memory() {
+    alone(
+        "a_flood_of_bad_signatures_costs_a_fetch_per_cool_down_and_no_memory",
+        bad_signatures(),
     );
-    let issuer = issuer.unwrap();
-    let verifiers = [Arc::new(Verifier::new(issuer.clone(), rules()))];
-    let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 8);
-    let claims = format!(
-        r#"{{"iss":"{}","exp":100,"scope":"read"}}"#,
-        issuer.entry().issuer
-    );
-    let message = format!("{}.{}", b64(br#"{"alg":"ES256"}"#), b64(claims.as_bytes()));
-    let token = format!("{message}.{}", own.sign(ES256, message.as_bytes()));
-    let ask = || async {
-        let token = BearerToken::new(&token);
-        authenticate(&verifiers, token, 4096, Some(&cache), EARLY)
-            .await
-            .map_err(|refused| refused.error)
+}
+
+async fn bad_signatures() {
+    let (fake, verifier) = stage();
+    let own = Signer::p256();
+    fake.answer(KEYS, json(&jwks(&[own.jwk("a")])));
+    let issuer = verifier.issuer.entry().issuer.clone();
+    let good = signed(&own, Some("a"), &issuer, 0);
+    let ask = async |token: &str| asked(&verifier, None, token).await;
+    assert_eq!(ask(&good).await, Ok(CacheResult::Miss));
+    survives(&fake, &verifier, async {
+        let forger = Signer::p256();
+        for number in 0..1000 {
+            let forged = signed(&forger, Some("a"), &issuer, number);
+            assert_eq!(ask(&forged).await, Err(Verification::Signature));
+        }
+        let mut pending = Box::pin(ask(&good));
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(pending.as_mut().poll(context).is_ready())
+        });
+        assert!(polled.await, "a good token waits for nothing");
+    })
+    .await;
+}
+
+/// Returns a token that is valid for long.
+fn signed(signer: &Signer, kid: Option<&str>, issuer: &str, number: u64) -> String {
+    let header = match kid {
+        Some(kid) => format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#),
+        None => r#"{"alg":"ES256"}"#.to_owned(),
     };
-    let (alone, two) = (jwks(&[own.jwk("a")]), jwks(&[own.jwk("a"), other.jwk("b")]));
+    let expires = u64::MAX / 2;
+    let claims = format!(r#"{{"iss":"{issuer}","exp":{expires},"scope":"read","jti":"{number}"}}"#);
+    let message = format!("{}.{}", b64(header.as_bytes()), b64(claims.as_bytes()));
+    let signature = signer.sign(ES256, message.as_bytes());
+    format!("{message}.{signature}")
+}
+
+/// Verifies a token, and returns the level of the cache that held it.
+async fn asked(
+    verifier: &Arc<Verifier>,
+    cache: Option<&WorkerCache>,
+    token: &str,
+) -> Result<CacheResult, Verification> {
+    let verifiers = [Arc::clone(verifier)];
+    let token = BearerToken::new(token);
+    match authenticate(&verifiers, token, 4096, cache, EARLY).await {
+        Ok(authenticated) => Ok(authenticated.cache),
+        Err(refused) => Err(refused.error.verification()),
+    }
+}
+
+// An issuer that is set up anew often calls its new key by the old name.
+#[tokio::test]
+async fn a_key_that_was_replaced_under_its_kid_is_learnt_from_the_first_token() {
+    let (fake, verifier) = stage();
+    let issuer = verifier.issuer.entry().issuer.clone();
+    let (old, new) = (Signer::p256(), Signer::p256());
+    fake.answer(KEYS, json(&jwks(&[old.jwk("a")])));
+    let tokens = [&old, &new].map(|signer| signed(signer, Some("a"), &issuer, 0));
+    assert!(asked(&verifier, None, &tokens[0]).await.is_ok());
+    fake.answer(KEYS, json(&jwks(&[new.jwk("a")])));
+    assert!(asked(&verifier, None, &tokens[1]).await.is_ok());
+    let refused = asked(&verifier, None, &tokens[0]).await;
+    assert_eq!(refused, Err(Verification::Signature));
+    assert_eq!(fake.hits(KEYS), 3, "the last one asks as well");
+}
+
+/// Makes a verifier of an issuer that publishes what the test says.
+fn published() -> (Arc<Issuer>, Arc<Verifier>) {
+    let uri = Url::parse("https://idp.example.com/keys").unwrap();
+    let issuer = Issuer::new(entry(KeySource::Uri(uri)), metrics()).unwrap();
+    (issuer.clone(), Arc::new(Verifier::new(issuer, rules())))
+}
+
+/// Asserts that a token has the same verdict through the cache and without it.
+async fn assert_verdict(
+    verifier: &Arc<Verifier>,
+    cache: &WorkerCache,
+    token: &str,
+    expected: Result<(), Verification>,
+) {
+    assert_eq!(asked(verifier, None, token).await.map(drop), expected);
     for _ in 0..2 {
+        let cached = asked(verifier, Some(cache), token).await;
+        assert_eq!(cached.map(drop), expected);
+    }
+}
+
+// The keys that a token is tried with can change while the key that signed it stays.
+#[tokio::test]
+async fn a_cached_token_without_a_kid_is_judged_by_the_keys_that_are_tried_now() {
+    let (issuer, verifier) = published();
+    let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 8);
+    let own = Signer::p256();
+    let token = signed(&own, None, &issuer.entry().issuer, 0);
+    let others: Vec<_> = (0..MAX_CANDIDATES)
+        .map(|place| Signer::p256().jwk(&format!("other-{place}")))
+        .collect();
+    for _ in 0..2 {
+        for (before, verdict) in [
+            (0, Ok(())),
+            (MAX_CANDIDATES - 1, Ok(())),
+            (MAX_CANDIDATES, Err(Verification::Signature)),
+        ] {
+            let mut keys = others[..before].to_vec();
+            keys.push(own.jwk("own"));
+            fixture::end_fetch(&issuer, Some(&jwks(&keys)));
+            assert_verdict(&verifier, &cache, &token, verdict).await;
+        }
+    }
+    fixture::end_fetch(&issuer, Some(&jwks(&others)));
+    assert_verdict(&verifier, &cache, &token, Err(Verification::Signature)).await;
+}
+
+// A key without a `kid` stays, and another key that has the token's `kid` joins it.
+#[tokio::test]
+async fn a_cached_token_of_a_key_without_a_kid_gives_way_to_a_key_with_its_kid() {
+    let (issuer, verifier) = published();
+    let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 8);
+    let own = Signer::p256();
+    let token = signed(&own, Some("a"), &issuer.entry().issuer, 0);
+    let mut nameless = own.jwk("");
+    nameless.as_object_mut().unwrap().remove("kid");
+    let (named, other) = (Signer::p256().jwk("a"), Signer::p256().jwk("b"));
+    for _ in 0..2 {
+        let alone = jwks(&[nameless.clone(), other.clone()]);
         fixture::end_fetch(&issuer, Some(&alone));
-        assert!(ask().await.is_ok());
-        assert_eq!(ask().await.unwrap().cache, CacheResult::Worker);
-        fixture::end_fetch(&issuer, Some(&two));
-        let error = ask().await.unwrap_err();
-        assert!(matches!(error, TokenError::UnknownKey(_)), "{error}");
+        assert_verdict(&verifier, &cache, &token, Ok(())).await;
+        let both = jwks(&[nameless.clone(), named.clone()]);
+        fixture::end_fetch(&issuer, Some(&both));
+        assert_verdict(&verifier, &cache, &token, Err(Verification::Signature)).await;
     }
 }

@@ -319,7 +319,7 @@ fn keys_that_are_too_old_are_let_go_and_come_back() {
 
 // Key ids that nobody has cannot flood the issuer.
 #[test]
-fn ten_thousand_unknown_key_ids_are_one_fetch() {
+fn ten_thousand_unknown_key_ids_are_one_fetch_more() {
     let issuer = Issuer::start();
     let (gateway, _upstream) = start(&issuer, ONCE);
     gateway.wait_until_ready();
@@ -343,8 +343,111 @@ fn ten_thousand_unknown_key_ids_are_one_fetch() {
             );
         }
     }
-    assert_eq!(issuer.fetches(), 1);
+    // That of the start, and one for the first unknown key id.
+    assert_eq!(issuer.fetches(), 2);
     assert_eq!(ask(&gateway, &issuer.token("read")).status, 200);
+}
+
+// Nor can signatures that nobody made, under a key id that is known.
+#[test]
+fn a_thousand_bad_signatures_are_one_fetch_more() {
+    let issuer = Issuer::start();
+    let (gateway, _upstream) = start(&issuer, ONCE);
+    gateway.wait_until_ready();
+    let forger = Key::rsa("key-1", 1);
+    let forged = by(&issuer, &forger);
+    let mut client = gateway.connect();
+    for number in 0..1000 {
+        let answer = client.send(&Request::get("/x").bearer(&forged));
+        assert_eq!(answer.status, 401);
+        if number % 100 == 0 {
+            assert_eq!(ask(&gateway, &issuer.token("read")).status, 200);
+        }
+    }
+    assert_eq!(issuer.fetches(), 2);
+}
+
+// While a fetch hangs that a bad signature has asked for, tokens of known keys do not wait.
+#[test]
+fn a_bad_signature_makes_no_other_token_wait() {
+    let issuer = Issuer::start();
+    let waits = format!("{ONCE}wait = \"1h\"\nfetch_timeout = \"1h\"\n");
+    let (gateway, _upstream) = start(&issuer, &waits);
+    gateway.wait_until_ready();
+    issuer.serve(Jwks::Hang);
+    let mut forger = gateway.connect();
+    let forged = by(&issuer, &Key::rsa("key-1", 1));
+    forger.write_request(&Request::get("/x").bearer(&forged));
+    wait_until("the issuer is asked", || issuer.fetches() == 2);
+    for number in 0..8 {
+        let token = issuer.claims("read").with("jti", number);
+        assert_eq!(ask(&gateway, &token.signed(&issuer.key)).status, 200);
+    }
+}
+
+// An issuer that was set up anew, with the same name for its new key.
+#[test]
+fn a_key_that_was_replaced_under_its_id_is_learnt_from_its_first_token() {
+    let issuer = Issuer::start();
+    let (gateway, _upstream) = start(&issuer, ONCE);
+    let (old, new) = (issuer.token("read"), Key::rsa("key-1", 1));
+    assert_eq!(ask(&gateway, &old).status, 200);
+    issuer.serve(Jwks::Keys(vec![new.clone()]));
+    assert_eq!(ask(&gateway, &by(&issuer, &new)).status, 200);
+    for _ in 0..8 {
+        // On every worker.
+        assert_eq!(ask(&gateway, &old).code(), "invalid_token");
+        assert_eq!(ask(&gateway, &by(&issuer, &new)).status, 200);
+    }
+}
+
+// A second key is published while tokens have no key id.
+#[test]
+fn tokens_without_a_key_id_survive_a_rotation() {
+    let issuer = Issuer::start();
+    let (gateway, _upstream) = start(&issuer, FAST);
+    let (old, new) = (issuer.key.clone(), Key::rsa("key-2", 1));
+    let of = |key: &Key| {
+        let header = json!({"alg": "RS256"}).to_string();
+        let claims = issuer.claims("read").claims.to_string();
+        Token::signed_text(&header, &claims, key)
+    };
+    assert_eq!(ask(&gateway, &of(&old)).status, 200);
+    issuer.serve(Jwks::Keys(vec![old.clone(), new.clone()]));
+    wait_until("the new key is there", || {
+        ask(&gateway, &of(&new)).status == 200
+    });
+    assert_eq!(ask(&gateway, &of(&old)).status, 200, "both are published");
+    assert_eq!(ask(&gateway, &of(&Key::rsa("key-3", 2))).status, 401);
+    issuer.serve(Jwks::Keys(vec![new.clone()]));
+    wait_until("the old key is gone", || {
+        ask(&gateway, &of(&old)).status == 401
+    });
+    assert_eq!(ask(&gateway, &of(&new)).status, 200);
+    let tried = "scopegate_issuer_further_keys_tried_total{issuer=\"idp\"}";
+    assert!(gateway.metric(tried) > 0.0);
+}
+
+// An operator who knows that the keys have changed says so; a file that changes does not.
+#[test]
+fn a_hangup_fetches_keys_and_a_changed_file_does_not() {
+    let issuer = Issuer::start();
+    let upstream = Upstream::start();
+    let text = configuration(&issuer, ONCE, &upstream);
+    let process = Process::run(&text);
+    let ask = |token: &str| process.send(&Request::get("/x").bearer(token)).status;
+    let old = issuer.token("read");
+    assert_eq!(ask(&old), 200);
+    let fetched = issuer.fetches();
+    std::fs::write(process.file(), format!("{text}# changed\n")).unwrap();
+    process.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
+    assert_eq!(issuer.fetches(), fetched);
+    issuer.serve(Jwks::Keys(vec![Key::rsa("key-2", 1)]));
+    assert_eq!(ask(&old), 200);
+    process.signal("HUP");
+    wait_until("the cached token of the withdrawn key is refused", || {
+        ask(&old) == 401
+    });
 }
 
 // Requests wait for the one fetch in flight.
@@ -552,7 +655,6 @@ fn a_reload_keeps_the_keys_of_an_issuer_that_did_not_change() {
     gateway.rewrite(&format!(
         "{text}[[routes]]\npath = \"/new\"\nupstream = \"up\"\nauthenticated = true\n"
     ));
-    gateway.reload();
     let token = issuer.token("read");
     wait_until("the new route is there", || {
         gateway.send(&Request::get("/new").bearer(&token)).status == 200

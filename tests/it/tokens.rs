@@ -496,7 +496,7 @@ fn a_difference_of_clocks_is_forgiven_up_to_the_leeway() {
 // A token without `kid` is taken only when there is nothing to choose, and one name may
 // have a key of each kind.
 #[test]
-fn a_token_without_a_key_id_means_the_only_key_there_is() {
+fn a_token_without_a_key_id_is_of_any_key_of_its_algorithm() {
     let (rsa, p256) = (rsa(), Key::p256("key-1"));
     let named = |key: &Key| with(&Pair::claims("read").signed(key));
     let nameless = |key: &Key| {
@@ -516,8 +516,28 @@ fn a_token_without_a_key_id_means_the_only_key_there_is() {
     let pair = Pair::with_keys(&rsa, &json!([rsa.jwk(), second.jwk()]), "", ROUTES);
     for key in [&rsa, &second] {
         pair.ask(&named(key)).forwarded();
-        pair.ask(&nameless(key)).refused("unknown_key");
+        pair.ask(&nameless(key)).forwarded();
     }
+    pair.ask(&nameless(&Key::rsa("key-1", 2)))
+        .refused("bad_signature");
+    pair.ask(&nameless(&p256)).refused("unknown_key");
+    // A key without an id is for every id that no other key has, unless there are two of them.
+    let nameless_jwk = |key: &Key| {
+        let mut jwk = key.jwk();
+        jwk.as_object_mut().unwrap().remove("kid");
+        jwk
+    };
+    let keys = json!([nameless_jwk(&second), p256.jwk()]);
+    let pair = Pair::with_keys(&rsa, &keys, "", ROUTES);
+    for key in [&second, &second.named("another")] {
+        pair.ask(&named(key)).forwarded();
+    }
+    pair.ask(&named(&rsa)).refused("bad_signature");
+    let keys = json!([nameless_jwk(&second), nameless_jwk(&rsa)]);
+    let pair = Pair::with_keys(&rsa, &keys, "", ROUTES);
+    pair.ask(&named(&second)).refused("unknown_key");
+    pair.ask(&nameless(&second)).forwarded();
+    let pair = Pair::with_keys(&rsa, &json!([rsa.jwk(), second.jwk()]), "", ROUTES);
     pair.ask(&named(&second.named("key-1")))
         .refused("bad_signature");
 }

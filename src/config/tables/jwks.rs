@@ -56,14 +56,18 @@ pub(super) const FETCH_TIMEOUT: DefaultKey<Time> = Key::new("fetch_timeout", Tim
 
 pub(super) const COOLDOWN: DefaultKey<Time> = Key::new("cooldown", Time::POSITIVE)
     .doc(
-        "The time after a fetch in which an unknown key id starts no other fetch, so that forged \
-         key ids cannot flood the issuer.",
+        "The time in which no token starts another fetch, after one that failed or did not bring \
+         the key that a token asked for. An unknown key id asks for a fetch, and so does a \
+         signature that fails: forged tokens cannot flood the issuer.",
     )
     .example(r#""30s""#)
     .or("10s");
 
 pub(super) const WAIT: DefaultKey<Time> = Key::new("wait", Time::ANY)
-    .doc("The time for which a request with an unknown key id waits for the fetch in progress.")
+    .doc(
+        "The time for which a request waits for the fetch in progress, if its key id is unknown \
+         or its signature fails.",
+    )
     .example(r#""1s""#)
     .or("2s");
 

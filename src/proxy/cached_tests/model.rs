@@ -361,15 +361,22 @@ impl IssuerKeys {
         }
     }
 
-    /// Returns the key that a token names: the one with its key id, or without an id the only key
-    /// there is.
-    fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&Published> {
-        let mut fit = self.keys.iter().filter(|key| key.allows(algorithm));
-        if kid.is_some() {
-            return fit.find(|key| key.kid == kid);
+    /// Returns the keys that a token is tried with: the one with its key id, else the only one
+    /// without an id; for a token without an id all.
+    fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<&Published> {
+        let fit = || self.keys.iter().filter(|key| key.allows(algorithm));
+        if kid.is_none() {
+            return fit().collect();
         }
-        let only = fit.next()?;
-        fit.next().is_none().then_some(only)
+        if let Some(named) = fit().find(|key| key.kid == kid) {
+            return vec![named];
+        }
+        let nameless: Vec<_> = fit().filter(|key| key.kid.is_none()).collect();
+        if nameless.len() == 1 {
+            nameless
+        } else {
+            Vec::new()
+        }
     }
 }
 
@@ -416,7 +423,11 @@ impl Token {
             } else {
                 issuer
             },
-            kid: key.kid.filter(|_| !chance.one_in(4)),
+            kid: match key.kid {
+                // A key without an id may have signed a token that names one.
+                None => chance.one_in(3).then(|| chance.of(&KIDS)),
+                kid => kid.filter(|_| !chance.one_in(4)),
+            },
             algorithm: chance.of(algorithms(key.signer)),
             signer: (!chance.one_in(10)).then_some(key.signer),
             expires: (now + chance.of(&[5, 20, 60, 300, 300, 1000]))
@@ -536,13 +547,15 @@ impl Token {
             return "algorithm_not_allowed";
         }
         let trust = trust(self.issuer);
-        let Some(key) = trust.key(self.kid, self.algorithm) else {
+        let candidates = trust.candidates(self.kid, self.algorithm);
+        if candidates.is_empty() {
             return if trust.last_fetch_succeeded {
                 "unknown_key"
             } else {
                 "keys_unavailable"
             };
-        };
+        }
+        let is_signed = candidates.iter().any(|key| self.signer == Some(key.signer));
         let scopes = if entry.scope_claim.is_some() {
             self.permissions
         } else {
@@ -550,7 +563,7 @@ impl Token {
         };
         let lacks = |scope: &str| !scopes.split(' ').any(|one| one == scope);
         match ask {
-            _ if self.signer != Some(key.signer) => "bad_signature",
+            _ if !is_signed => "bad_signature",
             _ if now >= self.expires + entry.leeway => "token_expired",
             _ if now + entry.leeway < self.not_before => "token_not_yet_valid",
             _ if entry.audience != "any" && entry.audience != self.audience => "wrong_audience",
