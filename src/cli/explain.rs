@@ -22,15 +22,14 @@ use super::settings::Settings;
 use crate::clock;
 use crate::config::Config;
 use crate::decision::{Cause, Reason, Refusal, Verdict, admit, decide};
-use crate::issuer::{KeySource, maintain};
-use crate::net::{Peer, Url, UrlError};
+use crate::issuer::{KeyAccess, KeySource, maintain};
+use crate::net::{Peer, Proxies, Url, UrlError};
 use crate::policy::Requirement;
 use crate::route::{Miss, Target};
 use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::{Label as _, Metrics, Quoted};
-use crate::tls::{Fingerprint, Tls};
+use crate::tls::Fingerprint;
 use crate::token::{RequestContext, Source, TokenError};
-use crate::web::Client;
 
 /// The largest size of a token file in bytes. The gateway refuses tokens that are far shorter, so a
 /// larger file is not a token.
@@ -121,6 +120,8 @@ fn take_keys_of(dev: &Url, config: &mut Config) {
             &issuer.entry.name,
             percent_encoding::NON_ALPHANUMERIC,
         );
+        // The issuer's own proxy and credential are not for this machine.
+        issuer.entry.access = KeyAccess::default();
         issuer.entry.keys =
             KeySource::Uri(dev.with_path(&format!("/{name}/.well-known/jwks.json")));
     }
@@ -194,9 +195,9 @@ async fn examine(
 
 /// Starts the tasks that fetch the issuers' keys.
 fn fetch_keys(snapshot: &Snapshot) {
+    let proxies = Proxies::from_environment();
     for issuer in snapshot.issuers() {
-        let client = Client::new(Tls::system());
-        tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
+        tokio::task::spawn_local(maintain(Arc::downgrade(issuer), proxies.clone()));
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
-use crate::issuer;
+use crate::issuer::{self, ProxyChoice};
+use crate::net::Proxy;
 use crate::token::{Audience, LoggedClaim, LoggedClaims, Source};
 
 const TEN_LINES: &str = "\
@@ -142,6 +143,11 @@ fn every_key_arrives_where_it_belongs() {
         (fetch.keep_stale, fetch.max_bytes, fetch.max_keys),
         (seconds(0), 64 << 10, 8)
     );
+    let access = &config.issuers[0].entry.access;
+    let token_file = Path::new("tests/vectors/config/parts/keys.token");
+    assert!(access.roots.is_some() && access.token_file.as_deref() == Some(token_file));
+    let proxy = Proxy::parse("http://user:not-for-logs@proxy.example.com:3128").unwrap();
+    assert_eq!(access.proxy, ProxyChoice::Through(proxy));
     let local = &config.issuers[2].entry.fetch;
     assert_eq!(
         (fetch.keep_file.as_deref(), local.keep_file.as_deref()),
@@ -242,8 +248,8 @@ fn every_path_that_was_looked_at_is_listed_once() {
             "more-b.toml",
             "server.pem",
             "server.key",
-            "keys.json",
             "ca.pem",
+            "keys.json",
             "client.pem",
             "client.key"
         ]
@@ -365,7 +371,8 @@ fn the_hash_follows_every_file() {
 
 #[test]
 fn a_secret_shows_in_no_debug_output() {
-    assert!(!format!("{:?}", every_key()).contains("not for production"));
+    let shown = format!("{:?}", every_key());
+    assert!(!shown.contains("not for production") && !shown.contains("not-for-logs"));
 }
 
 /// Stops the threads of a scope at the end of a test, even if the test fails.

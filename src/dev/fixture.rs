@@ -7,7 +7,7 @@ use crate::config::{
     AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Listener,
     Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
 };
-use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeySource};
+use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeyAccess, KeySource};
 use crate::net::{Address, DialTimeouts, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
@@ -140,6 +140,7 @@ pub(super) fn cognito(name: &str) -> Issuer {
                 .into(),
             keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),
             algorithms: vec![Algorithm::ES256],
+            access: KeyAccess::default(),
             fetch: FetchPolicy {
                 timeout: second,
                 cooldown: second,

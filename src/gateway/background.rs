@@ -11,20 +11,21 @@ use super::certificates;
 use super::supervisor::{Supervisor, Task};
 use crate::admin::{Admin, AliveCheck};
 use crate::issuer::{self, Issuer};
+use crate::net::Proxies;
 use crate::proxy::SharedState;
 use crate::reload::{self, PolledFiles};
 use crate::server::Server;
 use crate::snapshot::Snapshot;
-use crate::tls::Tls;
 use crate::token::SharedCache;
 use crate::upstream::{self, Upstream};
-use crate::web::Client;
 
 /// The background tasks of a gateway, and what they work for besides the snapshot in force.
 pub(super) struct Background {
     supervisor: Supervisor,
     shared: SharedState,
     admin: Rc<Admin>,
+    /// The proxies of the environment, for fetches of keys.
+    proxies: Proxies,
     /// `None` without an admin listener, and when a successor has it.
     admin_listener: Option<Arc<TcpListener>>,
     /// `None` when the gateway drains, since it does not reload any more.
@@ -46,6 +47,7 @@ impl Background {
             supervisor: Supervisor::new(metrics.gateway.clone()),
             shared: shared.clone(),
             admin: Admin::new(live, metrics, alive_check(server)),
+            proxies: Proxies::from_environment(),
             admin_listener: admin_listener.map(Arc::new),
             polled_files: Some(polled_files),
         }
@@ -75,7 +77,9 @@ impl Background {
         let shared = &self.shared;
         let snapshot = shared.live.load();
         let mut wanted = vec![check_certificates(&snapshot, shared), sweep_tokens(shared)];
-        wanted.extend(snapshot.issuers().map(fetch_keys));
+        for issuer in snapshot.issuers() {
+            wanted.push(fetch_keys(issuer, &self.proxies));
+        }
         wanted.extend(snapshot.upstreams.iter().map(watch_endpoints));
         if let Some(files) = &self.polled_files {
             wanted.push(poll_files(files, shared));
@@ -109,10 +113,11 @@ fn sweep_tokens(shared: &SharedState) -> Task {
 
 /// Returns the task that fetches the keys of an issuer. When the issuer leaves the configuration,
 /// requests of an old snapshot still use its keys, but no new keys are fetched.
-fn fetch_keys(issuer: &Arc<Issuer>) -> Task {
+fn fetch_keys(issuer: &Arc<Issuer>, proxies: &Proxies) -> Task {
     let purpose = format!("keys of issuer \"{}\"", issuer.entry().name);
-    Task::new(purpose, issuer, |issuer| {
-        issuer::maintain(issuer, Client::new(Tls::system()))
+    let proxies = proxies.clone();
+    Task::new(purpose, issuer, move |issuer| {
+        issuer::maintain(issuer, proxies.clone())
     })
 }
 

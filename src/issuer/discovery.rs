@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use http::StatusCode;
 use serde::Deserialize;
 
 use super::IssuerSettings;
@@ -16,6 +17,16 @@ use crate::web::{Bounds, Client, FetchError};
 
 /// The longest part of a peer's text that an error quotes, in characters.
 const SHOWN: usize = 120;
+
+/// The statuses of a server that has no such document. Some stores of files answer 403 for a name
+/// that does not exist.
+const ABSENCES: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::GONE,
+];
 
 /// The members of the metadata that are used; all others are ignored.
 #[derive(Deserialize)]
@@ -27,12 +38,19 @@ struct Metadata {
 /// An error that leaves an issuer's key set without an address.
 #[derive(Debug)]
 pub(super) enum DiscoveryError {
-    /// Neither document can be fetched.
+    /// A document cannot be fetched.
     Fetch {
-        /// The document that was asked for last.
+        /// The document's URL.
         url: Box<str>,
         /// The cause of its failure.
         error: FetchError,
+    },
+    /// Neither document is there.
+    Both {
+        /// The failure of the first, for which the second was asked for.
+        first: Box<DiscoveryError>,
+        /// The failure of the second.
+        second: Box<DiscoveryError>,
     },
     /// The document is not a JSON object with the strings `issuer` and `jwks_uri`.
     Shape {
@@ -80,30 +98,55 @@ pub(super) async fn discover(
     base: &Url,
     bounds: Bounds,
 ) -> Result<Discovered, DiscoveryError> {
-    let oidc = openid_configuration(base);
-    let (url, fetched) = match client.get(&oidc, bounds).await {
-        // The server answers, but has no such document, so the other one is worth a request. A
-        // server that cannot be reached is not asked twice.
-        Err(FetchError::Status(_)) => {
-            let oauth = authorization_server(base);
-            let fetched = client.get(&oauth, bounds).await;
-            (oauth, fetched)
+    let (metadata, nearness) = match read(client, &openid_configuration(base), bounds).await {
+        Ok(read) => read,
+        Err(first) if first.is_absence() => {
+            let second = read(client, &authorization_server(base), bounds).await;
+            second.map_err(|second| DiscoveryError::Both {
+                first: first.into(),
+                second: second.into(),
+            })?
         }
-        fetched => (oidc, fetched),
+        Err(first) => return Err(first),
     };
+    let jwks_uri = jwks_uri(&metadata, entry, nearness)?;
+    Ok(Discovered { jwks_uri, nearness })
+}
+
+/// Fetches a document, and returns it with the nearness of the address that it came from.
+async fn read(
+    client: &Client,
+    url: &Url,
+    bounds: Bounds,
+) -> Result<(Metadata, Nearness), DiscoveryError> {
+    let shown = || url.to_string().into();
+    let fetched = client.get(url, bounds).await;
     let fetched = fetched.map_err(|error| DiscoveryError::Fetch {
-        url: url.to_string().into(),
+        url: shown(),
         error,
     })?;
-    let metadata: Metadata =
-        serde_json::from_slice(&fetched.body).map_err(|_| DiscoveryError::Shape {
-            url: url.to_string().into(),
-        })?;
-    let jwks_uri = jwks_uri(&metadata, entry, fetched.nearness)?;
-    Ok(Discovered {
-        jwks_uri,
-        nearness: fetched.nearness,
-    })
+    match serde_json::from_slice(&fetched.body) {
+        Ok(metadata) => Ok((metadata, fetched.nearness)),
+        Err(_) => Err(DiscoveryError::Shape { url: shown() }),
+    }
+}
+
+impl DiscoveryError {
+    /// Returns whether the server answers, but has no such document: then the other one is worth a
+    /// request. A server that fails or cannot be reached is not asked twice, and its failure is
+    /// what the log has to say.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Fetch { error, .. } => match error.of_server() {
+                FetchError::Status(status) => ABSENCES.contains(status),
+                // A page for every path, as of a site with its routes in the browser.
+                FetchError::Html => true,
+                _ => false,
+            },
+            Self::Shape { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 fn jwks_uri(
@@ -159,6 +202,7 @@ impl fmt::Display for DiscoveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fetch { url, error } => write!(f, "metadata at {url}: {error}"),
+            Self::Both { first, second } => write!(f, "{first}; {second}"),
             Self::Shape { url } => {
                 write!(
                     f,
@@ -187,6 +231,7 @@ impl std::error::Error for DiscoveryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Fetch { error, .. } => Some(error),
+            Self::Both { second, .. } => Some(&**second),
             Self::JwksUri { error, .. } => Some(error),
             Self::Shape { .. } | Self::Issuer { .. } | Self::PlainHttp { .. } => None,
         }
@@ -199,7 +244,7 @@ mod tests {
     use super::*;
     use crate::issuer::KeySource;
     use crate::tls::Tls;
-    use crate::web::fake::{Fake, json};
+    use crate::web::fake::{Fake, FakeAnswer, json, response};
 
     const OIDC: &str = "/tenant/.well-known/openid-configuration";
     const OAUTH: &str = "/.well-known/oauth-authorization-server/tenant";
@@ -227,7 +272,7 @@ mod tests {
         Ok(found.jwks_uri)
     }
 
-    fn metadata(issuer: &str, jwks_uri: &str) -> crate::web::fake::FakeAnswer {
+    fn metadata(issuer: &str, jwks_uri: &str) -> FakeAnswer {
         json(&serde_json::json!({ "issuer": issuer, "jwks_uri": jwks_uri, "other": 1 }).to_string())
     }
 
@@ -270,23 +315,64 @@ mod tests {
             r#"{"issuer":1,"jwks_uri":2}"#,
         ] {
             fake.answer(OIDC, json(body));
-            let error = discover_at(&fake).await.unwrap_err();
-            assert!(
-                matches!(error, DiscoveryError::Shape { .. }),
-                "{body}: {error:?}"
-            );
+            assert!(says(&fake).await[0].contains("not a JSON object"), "{body}");
         }
         fake.answer(OIDC, json("<html>"));
-        let error = discover_at(&fake).await.unwrap_err();
+        assert!(says(&fake).await[0].contains("an HTML or XML page"));
+    }
+
+    /// Returns the failures of a discovery, one for each document that was asked for.
+    async fn says(fake: &Fake) -> Vec<String> {
+        let error = discover_at(fake).await.unwrap_err().to_string();
+        let failures = error.split("; metadata at ").map(str::to_owned);
+        failures.collect()
+    }
+
+    // A failure of the server is never hidden by the absence of the other document.
+    #[tokio::test]
+    async fn the_second_document_is_asked_for_if_the_first_is_not_there() {
+        let fake = Fake::start();
+        let status = |status| FakeAnswer::Bytes(response(status, "", "{}"));
+        for (first, is_absent) in [
+            (status(404), true),
+            (status(405), true),
+            (status(410), true),
+            (status(400), true),
+            (status(403), true),
+            (json("<html>"), true),
+            (json("{\"jwks_uri\":"), true),
+            (json(""), true),
+            (status(401), false),
+            (status(429), false),
+            (status(500), false),
+            (status(503), false),
+            (FakeAnswer::Reset, false),
+        ] {
+            let hits = fake.hits(OAUTH);
+            fake.answer(OIDC, first.clone());
+            fake.answer(OAUTH, status(503));
+            let failures = says(&fake).await;
+            let asked = fake.hits(OAUTH) - hits;
+            assert_eq!(
+                (asked == 1, failures.len() == 2),
+                (is_absent, is_absent),
+                "{first:?}"
+            );
+            assert_eq!(
+                failures.last().unwrap().contains("the answer was 503"),
+                is_absent
+                    || matches!(&first, FakeAnswer::Bytes(bytes) if bytes.starts_with(b"HTTP/1.1 503"))
+            );
+            let issuer = fake.url("/tenant/").to_string();
+            fake.answer(OAUTH, metadata(&issuer, &fake.url("/b").to_string()));
+            assert_eq!(discover_at(&fake).await.is_ok(), is_absent, "{first:?}");
+        }
+        fake.answer(OIDC, status(404));
+        fake.answer(OAUTH, status(404));
+        let failures = says(&fake).await;
         assert!(
-            matches!(
-                error,
-                DiscoveryError::Fetch {
-                    error: FetchError::Html,
-                    ..
-                }
-            ),
-            "{error:?}"
+            failures[0].contains(OIDC) && failures[1].contains(OAUTH),
+            "{failures:?}"
         );
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Algorithm;
-use crate::net::Url;
+use crate::net::{Proxies, Proxy, Url};
 
 /// The settings of an issuer that concern its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,46 @@ pub struct IssuerSettings {
     pub keys: KeySource,
     /// The algorithms its tokens may use; never empty.
     pub algorithms: Vec<Algorithm>,
+    /// The way to the servers that have its keys.
+    pub access: KeyAccess,
     /// The limits for fetching and keeping its keys.
     pub fetch: FetchPolicy,
+}
+
+/// The way to the servers that have an issuer's metadata and keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyAccess {
+    /// The trusted certificates in PEM, instead of the system's.
+    pub roots: Option<Arc<str>>,
+    /// The proxy between.
+    pub proxy: ProxyChoice,
+    /// A file with a bearer token for the key set, read for each fetch. Only beside
+    /// [`KeySource::Uri`]: an issuer must not choose the origin that gets the token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The forward proxy through which an issuer is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProxyChoice {
+    /// The one that the environment names for the host, if any.
+    #[default]
+    Environment,
+    /// None, whatever the environment names.
+    Off,
+    /// This one.
+    Through(Proxy),
+}
+
+impl ProxyChoice {
+    /// Returns the proxies for the fetches of an issuer.
+    #[must_use]
+    pub fn proxies(&self, environment: &Proxies) -> Proxies {
+        match self {
+            Self::Environment => environment.clone(),
+            Self::Off => Proxies::none(),
+            Self::Through(proxy) => Proxies::always(proxy.clone()),
+        }
+    }
 }
 
 /// The source of an issuer's keys.

@@ -16,7 +16,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
-use super::{Algorithm, FetchPolicy, Issuer, IssuerSettings, JwksError, KeySet, KeySource};
+use super::{
+    Algorithm, FetchPolicy, Issuer, IssuerSettings, JwksError, KeyAccess, KeySet, KeySource,
+};
 use crate::telemetry::{IssuerMetrics, Metrics};
 
 /// A private key for tests.
@@ -142,6 +144,7 @@ pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
         issuer: "https://idp.example.com/".into(),
         keys,
         algorithms: Algorithm::ALL.to_vec(),
+        access: KeyAccess::default(),
         fetch: FetchPolicy {
             timeout: Duration::from_secs(10),
             cooldown: Duration::from_secs(600),

@@ -19,11 +19,12 @@ mod last_good;
 mod refresh;
 mod status;
 mod template;
+mod token_file;
 mod verification_key;
 
 pub use algorithm::Algorithm;
 pub use candidates::{Candidates, MAX_CANDIDATES};
-pub use entry::{FetchPolicy, IssuerSettings, KeySource};
+pub use entry::{FetchPolicy, IssuerSettings, KeyAccess, KeySource, ProxyChoice};
 pub use jwk::Skipped;
 pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};

@@ -7,10 +7,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
@@ -19,9 +21,10 @@ use super::jwk::Name;
 use super::jwks::{JwksError, KeySet};
 use super::keys::Change;
 use super::last_good::LastGood;
-use super::{FetchPolicy, Issuer, Key, KeySource};
+use super::token_file::{self, TokenFileError};
+use super::{FetchPolicy, Issuer, IssuerSettings, Key, KeyAccess, KeySource};
 use crate::clock;
-use crate::net::{Nearness, Url};
+use crate::net::{Nearness, Proxies, Url};
 use crate::telemetry::Refresh;
 use crate::web::{Bounds, Client, FetchError};
 
@@ -38,6 +41,7 @@ enum RefreshError {
     Discovery(DiscoveryError),
     Fetch(Url, FetchError),
     Jwks(Url, JwksError),
+    Token(PathBuf, TokenFileError),
 }
 
 /// A key set, the document that it was parsed from, and its lifetime if the response headers state
@@ -63,11 +67,15 @@ pub const DEFECT: &str = "defect";
 /// Keeps the keys of an issuer fresh until the issuer is dropped or retired. Runs once per issuer,
 /// on a runtime that serves no requests. Returns at once for keys that the configuration contains.
 /// May run again after a panic.
-pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
+/// `environment` has the proxies for issuers that do not choose their own.
+pub async fn maintain(issuer: Weak<Issuer>, environment: Proxies) {
     let Some(held) = issuer.upgrade() else {
         return;
     };
     let Some(location) = KeyLocation::of(&held.entry().keys) else {
+        return;
+    };
+    let Some(client) = client(held.entry(), &environment) else {
         return;
     };
     let mut updates = held.follow();
@@ -76,6 +84,20 @@ pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
         () = run(issuer, &location, &client) => {}
         // An error means that the issuer was dropped, which ends the task as well.
         _ = updates.wait_for(|status| status.retired) => {}
+    }
+}
+
+/// Returns the client for the servers of an issuer.
+fn client(entry: &IssuerSettings, environment: &Proxies) -> Option<Client> {
+    let access = &entry.access;
+    let proxies = access.proxy.proxies(environment);
+    match Client::through(access.roots.as_deref(), proxies) {
+        Ok(client) => Some(client),
+        // The configuration has parsed the certificates before.
+        Err(error) => {
+            tracing::error!(issuer = &*entry.name, %error, "\"ca_file\" cannot be used");
+            None
+        }
     }
 }
 
@@ -257,7 +279,9 @@ impl KeyLocation {
             }
             Self::Keys(url) => url.clone(),
         };
-        let fetched = match client.get(&url, bounds).await {
+        let authorization = authorization(&entry.access)?;
+        let fetched = client.get_as(&url, bounds, authorization.as_ref()).await;
+        let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(error) => return Err(RefreshError::Fetch(url, error)),
         };
@@ -273,6 +297,17 @@ impl KeyLocation {
             document: fetched.body,
             lifetime: fetched.lifetime,
         })
+    }
+}
+
+/// Reads the credential that the key set asks for, if it asks for one.
+fn authorization(access: &KeyAccess) -> Result<Option<HeaderValue>, RefreshError> {
+    let Some(file) = &access.token_file else {
+        return Ok(None);
+    };
+    match token_file::authorization(file) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => Err(RefreshError::Token(file.clone(), error)),
     }
 }
 
@@ -387,6 +422,9 @@ impl fmt::Display for RefreshError {
             Self::Discovery(error) => write!(f, "{error}"),
             Self::Fetch(url, error) => write!(f, "keys at {url}: {error}"),
             Self::Jwks(url, error) => write!(f, "keys at {url}: {error}"),
+            Self::Token(path, error) => {
+                write!(f, "\"jwks_token_file\" is \"{}\": {error}", path.display())
+            }
         }
     }
 }

@@ -4,7 +4,6 @@ use super::super::fixture::{Signer, entry, jwks};
 use super::super::{Algorithm, IssuerSettings, KeyError};
 use super::*;
 use crate::telemetry::Metrics;
-use crate::tls::Tls;
 use crate::web::fake::{Fake, FakeAnswer, json, response};
 
 const ES256: Algorithm = Algorithm::ES256;
@@ -29,10 +28,7 @@ impl Stage {
         change(&mut entry);
         let metrics = Metrics::new(&[]).unwrap();
         let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
-        let task = tokio::spawn(maintain(
-            Arc::downgrade(&issuer),
-            Client::new(Tls::system()),
-        ));
+        let task = tokio::spawn(maintain(Arc::downgrade(&issuer), Proxies::none()));
         Self {
             fake,
             issuer,
@@ -411,7 +407,7 @@ async fn keys_of_the_configuration_need_no_task() {
         super::super::fixture::metrics(),
     )
     .unwrap();
-    let task = maintain(Arc::downgrade(&issuer), Client::new(Tls::system()));
+    let task = maintain(Arc::downgrade(&issuer), Proxies::none());
     tokio::time::timeout(PATIENCE, task).await.unwrap();
 }
 

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::{Presence, Stream, Url};
+use super::{Presence, Stream, TunnelFault, Url};
 use crate::clock;
-use crate::tls::{Tls, TlsError};
+use crate::tls::{HandshakeFault, Tls, TlsError};
 
 /// The most addresses of one name that are tried. With more, none would have time to answer.
 const MAX_ADDRESSES: usize = 8;
@@ -80,6 +80,8 @@ pub enum DialError {
     },
     /// The trusted roots cannot be used.
     Roots(TlsError),
+    /// A forward proxy has opened no tunnel.
+    Tunnel(TunnelFault),
 }
 
 /// A step of dialling.
@@ -280,7 +282,7 @@ fn interleaved(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
 }
 
 /// Performs the TLS handshake.
-async fn handshake(url: &Url, tls: &Tls, tcp: TcpStream) -> Result<Stream, DialError> {
+pub(super) async fn handshake(url: &Url, tls: &Tls, tcp: TcpStream) -> Result<Stream, DialError> {
     let config = tls.config().map_err(DialError::Roots)?;
     let name = match tls.server_name() {
         Some(name) => name.clone(),
@@ -309,11 +311,19 @@ impl fmt::Display for DialError {
                 write!(f, "{stage} \"{authority}\" took too long")
             }
             Self::Handshake { authority, error } => {
-                write!(f, "no TLS with \"{authority}\": {error}")
+                let fault = HandshakeFault(error);
+                write!(f, "no TLS with \"{authority}\": {fault}")?;
+                let hint = if fault.is_unknown_ca() {
+                    "; \"ca_file\" names one"
+                } else {
+                    ""
+                };
+                f.write_str(hint)
             }
             Self::Name { host } => write!(f, "\"{host}\" is no name that a certificate can have"),
             Self::Http2 { authority } => write!(f, "\"{authority}\" does not speak HTTP/2"),
             Self::Roots(error) => write!(f, "the trusted roots cannot be used: {error}"),
+            Self::Tunnel(fault) => write!(f, "no tunnel: {fault}"),
         }
     }
 }
@@ -336,7 +346,8 @@ impl std::error::Error for DialError {
             | Self::Connect { error, .. }
             | Self::Socket { error, .. }
             | Self::Handshake { error, .. } => Some(error),
-            Self::Timeout { .. } | Self::Name { .. } | Self::Http2 { .. } => None,
+            Self::Tunnel(TunnelFault::Io(error)) => Some(error),
+            Self::Timeout { .. } | Self::Name { .. } | Self::Http2 { .. } | Self::Tunnel(_) => None,
             Self::Roots(error) => Some(error),
         }
     }
@@ -425,10 +436,13 @@ mod tests {
                 matches!(error, DialError::Handshake { .. }),
                 "{host} {tls:?}: {error:?}"
             );
-            assert!(
-                error.to_string().contains(&format!("{host}:{port}")),
-                "{error}"
-            );
+            let text = error.to_string();
+            assert!(text.contains(&format!("{host}:{port}")), "{text}");
+            for word in ["UnknownIssuer", "BadSignature"] {
+                assert!(!text.contains(word), "{text}");
+            }
+            let names_ca = text.ends_with("; \"ca_file\" names one");
+            assert_eq!(names_ca, host == "localhost", "{text}");
         }
     }
 

@@ -36,7 +36,7 @@ use model::{
 const SEED: &str = "SCOPEGATE_TEST_SEED";
 
 /// The number of seeds that are always tried; one more is drawn at random.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 12;
 
 /// The number of changes for each seed, and of requests after each change.
 const ROUNDS: usize = 120;

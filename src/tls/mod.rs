@@ -2,10 +2,12 @@
 
 mod acceptor;
 mod client;
+mod fault;
 mod fingerprint;
 
 pub use acceptor::{
     Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth, Life,
 };
 pub use client::{Alpn, Tls, TlsError, TlsSettings};
+pub use fault::HandshakeFault;
 pub use fingerprint::Fingerprint;

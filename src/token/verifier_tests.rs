@@ -6,11 +6,9 @@ use super::*;
 use crate::clock;
 use crate::issuer::fixture::{self, Signer, b64, entry, jwks, metrics};
 use crate::issuer::{Algorithm, KeySource, MAX_CANDIDATES, maintain};
-use crate::net::Url;
+use crate::net::{Proxies, Url};
 use crate::telemetry::{Metrics, Verification};
-use crate::tls::Tls;
 use crate::token::{Audience, SharedCache, TypPolicy};
-use crate::web::Client;
 use crate::web::fake::{Fake, json};
 
 const KEYS: &str = "/keys";
@@ -63,10 +61,7 @@ fn stage() -> (Fake, Arc<Verifier>) {
     entry.fetch.cooldown = Duration::from_secs(1);
     let metrics = Metrics::new(&[]).unwrap();
     let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
-    tokio::spawn(maintain(
-        Arc::downgrade(&issuer),
-        Client::new(Tls::system()),
-    ));
+    tokio::spawn(maintain(Arc::downgrade(&issuer), Proxies::none()));
     (fake, Arc::new(Verifier::new(issuer, rules())))
 }
 

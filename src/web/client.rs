@@ -12,16 +12,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::timeout;
 
 use super::freshness;
 use super::send::{Answer, Protocol, ReadError, send};
 use crate::clock;
-use crate::net::{DialError, DialTimeouts, Nearness, Stream, Url, dial_addresses, resolve};
-use crate::tls::Tls;
+use crate::net::{
+    DialError, DialTimeouts, Nearness, Proxies, Proxy, Stream, Url, dial_addresses, dial_through,
+    resolve,
+};
+use crate::tls::{Tls, TlsError};
 
 /// The most redirects that are followed, all on the same origin.
 const MAX_REDIRECTS: usize = 3;
@@ -30,6 +35,7 @@ const MAX_REDIRECTS: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Client {
     tls: Tls,
+    proxies: Proxies,
 }
 
 /// The limits of a fetch.
@@ -80,6 +86,8 @@ pub enum FetchError {
     TooLarge(u64),
     /// The document is an HTML or XML page.
     Html,
+    /// The fetch through this proxy failed.
+    Proxied(Box<str>, Box<FetchError>),
 }
 
 /// The result of one request.
@@ -89,11 +97,32 @@ enum Fetch {
     Elsewhere(Box<str>),
 }
 
+/// The parts of a fetch that its redirects, which stay on one origin, have in common.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    bounds: Bounds,
+    proxy: Option<&'a Proxy>,
+    authorization: Option<&'a HeaderValue>,
+}
+
 impl Client {
-    /// Returns a client that connects with this TLS configuration.
+    /// Returns a client that connects directly, with this TLS configuration.
     #[must_use]
     pub fn new(tls: Tls) -> Self {
-        Self { tls }
+        Self {
+            tls,
+            proxies: Proxies::none(),
+        }
+    }
+
+    /// Returns a client that trusts these PEM certificates, or else the roots of the system, and
+    /// connects through the proxies that `proxies` has for a host.
+    ///
+    /// # Errors
+    /// Returns a [`TlsError`] if a certificate is malformed.
+    pub fn through(roots: Option<&str>, proxies: Proxies) -> Result<Self, TlsError> {
+        let tls = roots.map_or_else(|| Ok(Tls::system()), Tls::with_roots)?;
+        Ok(Self { tls, proxies })
     }
 
     /// Fetches a document.
@@ -101,15 +130,41 @@ impl Client {
     /// # Errors
     /// Returns a [`FetchError`] if there is none within the bounds.
     pub async fn get(&self, url: &Url, bounds: Bounds) -> Result<Fetched, FetchError> {
-        timeout(bounds.timeout, self.follow(url, bounds))
-            .await
-            .unwrap_or(Err(FetchError::Timeout))
+        self.get_as(url, bounds, None).await
     }
 
-    async fn follow(&self, url: &Url, bounds: Bounds) -> Result<Fetched, FetchError> {
+    /// Fetches a document with this value of `Authorization`, which is sent over TLS or to this
+    /// machine only.
+    ///
+    /// # Errors
+    /// Returns a [`FetchError`] if there is none within the bounds.
+    pub async fn get_as(
+        &self,
+        url: &Url,
+        bounds: Bounds,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Fetched, FetchError> {
+        let way = Way {
+            bounds: Bounds {
+                allow_http: bounds.allow_http && authorization.is_none(),
+                ..bounds
+            },
+            proxy: self.proxies.find(url),
+            authorization,
+        };
+        let fetched = timeout(bounds.timeout, self.follow(url, way))
+            .await
+            .unwrap_or(Err(FetchError::Timeout));
+        fetched.map_err(|error| match way.proxy {
+            Some(proxy) => FetchError::Proxied(proxy.to_string().into(), Box::new(error)),
+            None => error,
+        })
+    }
+
+    async fn follow(&self, url: &Url, way: Way<'_>) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            match self.ask(&url, bounds).await? {
+            match self.ask(&url, way).await? {
                 Fetch::Document(fetched) => return Ok(fetched),
                 Fetch::Elsewhere(location) => url = redirect(&url, &location)?,
             }
@@ -117,15 +172,16 @@ impl Client {
         Err(FetchError::Redirects)
     }
 
-    async fn ask(&self, url: &Url, bounds: Bounds) -> Result<Fetch, FetchError> {
-        let stream = self.connect(url, bounds).await?;
-        let peer = stream.peer_address();
-        let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
-        let answer = send(stream, Protocol::Http1, request(url)?)
+    async fn ask(&self, url: &Url, way: Way<'_>) -> Result<Fetch, FetchError> {
+        let (stream, nearness) = match way.proxy {
+            Some(proxy) => self.connect_through(proxy, url, way.bounds).await?,
+            None => self.connect(url, way.bounds).await?,
+        };
+        let answer = send(stream, Protocol::Http1, request(url, way)?)
             .await
             .map_err(FetchError::Http)?;
         match answer.status() {
-            StatusCode::OK => document(answer, bounds, nearness).await,
+            StatusCode::OK => document(answer, way.bounds, nearness).await,
             status if status.is_redirection() => location(answer.headers())
                 .map(Fetch::Elsewhere)
                 .ok_or(FetchError::Status(status)),
@@ -134,15 +190,36 @@ impl Client {
     }
 
     /// Opens a connection to one of the addresses that may be dialled.
-    async fn connect(&self, url: &Url, bounds: Bounds) -> Result<Stream, FetchError> {
+    async fn connect(&self, url: &Url, bounds: Bounds) -> Result<(Stream, Nearness), FetchError> {
         let addresses = resolve(url.host_name(), url.port())
             .await
             .map_err(FetchError::Dial)?;
         let addresses = bounds.permitted(url, &addresses)?;
         let timeouts = DialTimeouts::each(bounds.timeout);
-        dial_addresses(url, &addresses, &self.tls, timeouts)
+        let stream = dial_addresses(url, &addresses, &self.tls, timeouts)
             .await
-            .map_err(FetchError::Dial)
+            .map_err(FetchError::Dial)?;
+        let peer = stream.peer_address();
+        let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
+        Ok((stream, nearness))
+    }
+
+    /// Opens a connection through a proxy. The proxy resolves the name, so that its addresses are
+    /// judged by the proxy; an address in the URL is judged here.
+    async fn connect_through(
+        &self,
+        proxy: &Proxy,
+        url: &Url,
+        bounds: Bounds,
+    ) -> Result<(Stream, Nearness), FetchError> {
+        if !url.is_tls() && !bounds.allow_http {
+            return Err(FetchError::Scheme);
+        }
+        let nearness = bounds.permit_proxied(url).await?;
+        let stream = dial_through(proxy, url, &self.tls, bounds.timeout)
+            .await
+            .map_err(FetchError::Dial)?;
+        Ok((stream, nearness))
     }
 }
 
@@ -175,11 +252,61 @@ impl Bounds {
             Ok(permitted)
         }
     }
+
+    /// Checks a host that a proxy is asked for, and returns its nearness. The addresses behind a
+    /// name are not known, and count as public.
+    ///
+    /// # Errors
+    /// Returns [`FetchError::Near`] for an address or a name that is nearer than is allowed, and
+    /// [`FetchError::Dial`] for a number that is no address.
+    async fn permit_proxied(&self, url: &Url) -> Result<Nearness, FetchError> {
+        let host = url.host_name();
+        if !is_address(host) && !is_localhost(host) {
+            return Ok(Nearness::Public);
+        }
+        // No query leaves the machine for these.
+        let addresses = resolve(host, url.port()).await.map_err(FetchError::Dial)?;
+        let mut nearest = Nearness::Public;
+        for address in addresses {
+            let nearness = Nearness::of(address.ip());
+            if nearness > self.nearest {
+                return Err(FetchError::Near(address.ip()));
+            }
+            nearest = nearest.max(nearness);
+        }
+        Ok(nearest)
+    }
+}
+
+/// Returns whether a host is, or may be taken for, an address: its last label is a number.
+fn is_address(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let last = last.unwrap_or_default();
+    let is_hexadecimal = last.starts_with("0x") || last.starts_with("0X");
+    host.contains(':') || is_hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns whether a name means this machine (RFC 6761 §6.3).
+fn is_localhost(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// Returns the request for a document.
-fn request(url: &Url) -> Result<Request<Full<Bytes>>, FetchError> {
-    Request::get(url.path_and_query())
+fn request(url: &Url, way: Way<'_>) -> Result<Request<Full<Bytes>>, FetchError> {
+    // Without a tunnel the proxy reads the request (RFC 9112 §3.2.2).
+    let proxy = way.proxy.filter(|_| !url.is_tls());
+    let mut request = match proxy {
+        Some(_) => Request::get(url.to_string()),
+        None => Request::get(url.path_and_query()),
+    };
+    if let Some(credentials) = proxy.and_then(Proxy::authorization) {
+        request = request.header(PROXY_AUTHORIZATION, credentials);
+    }
+    if let Some(authorization) = way.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    request
         .header(HOST, url.authority())
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, concat!("scopegate/", env!("CARGO_PKG_VERSION")))
@@ -237,6 +364,17 @@ fn shown(text: &str) -> Box<str> {
     text.chars().take(120).collect::<String>().into()
 }
 
+impl FetchError {
+    /// Returns the error of the server, also if it was reached through a proxy.
+    #[must_use]
+    pub fn of_server(&self) -> &Self {
+        match self {
+            Self::Proxied(_, error) => error.of_server(),
+            error => error,
+        }
+    }
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -262,6 +400,7 @@ impl fmt::Display for FetchError {
             Self::Redirects => write!(f, "more than {MAX_REDIRECTS} redirects"),
             Self::TooLarge(max) => write!(f, "the document has more than {max} bytes"),
             Self::Html => f.write_str("the answer is an HTML or XML page, not JSON"),
+            Self::Proxied(proxy, error) => write!(f, "through the proxy {proxy}: {error}"),
         }
     }
 }
@@ -271,6 +410,7 @@ impl std::error::Error for FetchError {
         match self {
             Self::Dial(error) => Some(error),
             Self::Http(error) => Some(error),
+            Self::Proxied(_, error) => Some(&**error),
             _ => None,
         }
     }

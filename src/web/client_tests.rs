@@ -283,6 +283,132 @@ async fn a_place_that_may_not_be_this_machine_is_judged_by_its_address() {
     }
 }
 
+fn through(fake: &Fake) -> Client {
+    let proxy = Proxy::parse(&format!("http://user:secret@{}", fake.address())).unwrap();
+    Client::through(None, Proxies::always(proxy)).unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_in_absolute_form_or_for_a_tunnel() {
+    let proxy = Fake::start();
+    proxy.answer("http://idp.test:8080/keys?a=1", json("{}"));
+    let client = through(&proxy);
+    let url = Url::parse("http://idp.test:8080/keys?a=1").unwrap();
+    let clear = Bounds {
+        allow_http: true,
+        ..BOUNDS
+    };
+    let fetched = client.get(&url, clear).await.unwrap();
+    assert_eq!(fetched.nearness, Nearness::Public, "it is not known");
+    let head = proxy.heads().remove(0).to_ascii_lowercase();
+    for line in [
+        "host: idp.test:8080\r\n",
+        "proxy-authorization: basic dxnlcjpzzwnyzxq=\r\n",
+    ] {
+        assert!(head.contains(line), "{head}");
+    }
+    // The request to the proxy is as readable as one to the server.
+    let error = client.get(&url, BOUNDS).await.unwrap_err();
+    assert!(matches!(error.of_server(), FetchError::Scheme), "{error:?}");
+    let local = Url::parse("http://127.0.0.1:9/keys").unwrap();
+    let error = client.get(&local, BOUNDS).await.unwrap_err();
+    assert!(matches!(error.of_server(), FetchError::Scheme), "{error:?}");
+
+    let url = Url::parse("https://idp.test/keys").unwrap();
+    let long = format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(2000));
+    for (answer, says) in [
+        (response(407, "", ""), "it asks for a user and a password"),
+        (response(502, "", ""), "its answer to CONNECT was 502"),
+        (b"SSH-2.0\r\n\r\n".to_vec(), "is not HTTP/1"),
+        (long.into_bytes(), "is not HTTP/1"),
+        (Vec::new(), "the connection broke at CONNECT"),
+    ] {
+        proxy.answer("idp.test:443", FakeAnswer::Bytes(answer));
+        let error = client.get(&url, BOUNDS).await.unwrap_err().to_string();
+        let start = format!("through the proxy http://{}: no tunnel: ", proxy.address());
+        assert!(error.starts_with(&start) && error.contains(says), "{error}");
+        assert!(
+            !error.contains("secret") && !error.contains("dXNl"),
+            "{error}"
+        );
+    }
+    assert!(
+        proxy
+            .heads()
+            .last()
+            .unwrap()
+            .starts_with("CONNECT idp.test:443 HTTP/1.1\r\n")
+    );
+}
+
+// The proxy resolves names, but an address in a URL that an issuer chose is judged here.
+#[tokio::test]
+async fn no_proxy_is_asked_for_an_address_that_may_not_be_dialled() {
+    let proxy = Fake::start();
+    let client = through(&proxy);
+    let far = Bounds {
+        allow_http: true,
+        nearest: Nearness::Public,
+        ..BOUNDS
+    };
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "localhost",
+        "LOCALHOST",
+    ] {
+        let url = Url::parse(&format!("http://{host}/keys")).unwrap();
+        let error = client.get(&url, far).await.unwrap_err();
+        assert!(
+            matches!(error.of_server(), FetchError::Near(_)),
+            "{host}: {error:?}"
+        );
+    }
+    assert!(proxy.heads().is_empty());
+    // The operator may choose such an address.
+    proxy.answer("http://10.0.0.1/keys", json("{}"));
+    let url = Url::parse("http://10.0.0.1/keys").unwrap();
+    let clear = Bounds {
+        allow_http: true,
+        ..BOUNDS
+    };
+    let fetched = client.get(&url, clear).await.unwrap();
+    assert_eq!(fetched.nearness, Nearness::Private);
+}
+
+#[tokio::test]
+async fn a_credential_is_sent_where_no_one_can_read_it() {
+    let fake = Fake::start();
+    fake.answer("/keys", json("{}"));
+    let value = HeaderValue::from_static("Bearer secret");
+    let clear = Bounds {
+        allow_http: true,
+        ..BOUNDS
+    };
+    let direct = Client::new(Tls::system());
+    direct
+        .get_as(&fake.url("/keys"), clear, Some(&value))
+        .await
+        .unwrap();
+    assert!(fake.heads()[0].contains("authorization: Bearer secret\r\n"));
+    let far = Url::parse("http://192.0.2.1/keys").unwrap();
+    for (client, url) in [
+        (direct, &far),
+        (through(&fake), &far),
+        (through(&fake), &fake.url("/keys")),
+    ] {
+        let error = client.get_as(url, clear, Some(&value)).await.unwrap_err();
+        assert!(matches!(error.of_server(), FetchError::Scheme), "{error:?}");
+    }
+    assert_eq!(fake.heads().len(), 1);
+}
+
 #[test]
 fn of_several_addresses_those_that_are_far_enough_are_dialled() {
     let addresses = [

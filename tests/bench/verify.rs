@@ -23,7 +23,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use scopegate::clock::{UnixTime, now};
-use scopegate::issuer::{Algorithm, FetchPolicy, Issuer, IssuerSettings, KeySource};
+use scopegate::issuer::{Algorithm, FetchPolicy, Issuer, IssuerSettings, KeyAccess, KeySource};
 use scopegate::telemetry::Metrics;
 use scopegate::token::{
     Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TypPolicy, Verifier,
@@ -130,6 +130,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
         issuer: ISSUER.into(),
         keys: KeySource::Static(json!({ "keys": [jwk] }).to_string().into()),
         algorithms: vec![Algorithm::RS256],
+        access: KeyAccess::default(),
         fetch: FetchPolicy {
             timeout: hour,
             cooldown: hour,

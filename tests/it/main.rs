@@ -59,6 +59,7 @@ mod http2;
 mod http2_upstreams;
 mod impersonation;
 mod jose;
+mod key_access;
 mod keys;
 mod large;
 mod limits;

@@ -9,6 +9,7 @@ use super::jwks::{
     ALLOW_HTTP, COOLDOWN, FETCH_TIMEOUT, ISSUER, JWKS, JWKS_FILE, JWKS_URI, KEEP_FILE, KEEP_STALE,
     MAX_BYTES, MAX_KEYS, REFRESH, REFRESH_MAX, REFRESH_MIN, WAIT, fetch_policy, key_source,
 };
+use super::key_access::{CA_FILE, JWKS_TOKEN_FILE, PROXY, check_access, key_access};
 use super::names::check_name;
 use super::required_claims::{REQUIRED_CLAIMS, required_claims};
 use super::tenants::{self, TENANTS};
@@ -65,12 +66,51 @@ pub(super) static TABLE: Table = Table {
         &MAX_BYTES,
         &MAX_KEYS,
         &ALLOW_HTTP,
+        &CA_FILE,
+        &PROXY,
+        &JWKS_TOKEN_FILE,
     ],
-    refused: &[(
-        "scopes",
-        "routes require scopes, not issuers: write \"scopes\" in the route",
-    )],
+    refused: &[
+        (
+            "scopes",
+            "routes require scopes, not issuers: write \"scopes\" in the route",
+        ),
+        ("discovery_url", DISCOVERED),
+        ("metadata_url", DISCOVERED),
+        ("well_known", DISCOVERED),
+        ("openid_configuration", DISCOVERED),
+        ("introspection", INTROSPECTED),
+        ("introspection_endpoint", INTROSPECTED),
+        ("introspection_url", INTROSPECTED),
+        ("introspect_url", INTROSPECTED),
+        ("public_key", NO_PEM),
+        ("public_key_file", NO_PEM),
+        ("public_keys", NO_PEM),
+        ("pem_file", NO_PEM),
+        ("cert_file", NO_PEM),
+        ("secret", NO_SECRET),
+        ("client_secret", NO_SECRET),
+        ("shared_secret", NO_SECRET),
+        ("verify", NOT_UNVERIFIED),
+        ("insecure", NOT_UNVERIFIED),
+        ("insecure_skip_verify", NOT_UNVERIFIED),
+        ("tls_skip_verify", NOT_UNVERIFIED),
+    ],
 };
+
+const DISCOVERED: &str = "metadata is found below \"issuer\" by its standard names: leave it out, or \
+                          write the URL of the key set as \"jwks_uri\"";
+
+const INTROSPECTED: &str =
+    "tokens are verified here and not asked about: let the issuer issue JWTs";
+
+const NO_PEM: &str = "keys are a JWK Set: write \"jwks_file\" with the name of one, or \"jwks\"";
+
+const NO_SECRET: &str = "the gateway is no client of the issuer and needs its public keys alone; tokens \
+                         signed with a shared secret (HS256) are not accepted";
+
+const NOT_UNVERIFIED: &str = "whoever answers in the issuer's place could forge tokens: write \"ca_file\" \
+                              with the issuer's CA";
 
 const ALL_ALGORITHMS: Words<Algorithm> = Words {
     all: || {
@@ -280,6 +320,10 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
     reader.value(&TENANTS);
     let fetch = fetch_policy(reader);
     let keys = key_source(reader, iss.as_ref(), &fetch);
+    let access = key_access(reader);
+    if let Some(keys) = &keys {
+        check_access(reader, &access, keys);
+    }
     let algorithms = reader.find(&ALGORITHMS);
     let rules = rules(reader);
     let entry = IssuerSettings {
@@ -287,6 +331,7 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
         issuer: iss?.text.into(),
         keys: keys?,
         algorithms: algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec()),
+        access,
         fetch,
     };
     Some(Issuer {

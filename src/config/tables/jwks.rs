@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::endpoints::quoted_url;
+use super::key_access::{CA_FILE, JWKS_TOKEN_FILE, PROXY};
 use crate::config::language::document::Kind;
 use crate::config::language::json;
 use crate::config::language::{
@@ -28,7 +29,15 @@ pub(super) const JWKS_URI: Key<Str> = Key::new("jwks_uri", Str)
         "The URL of its JWK Set (RFC 7517 section 5). With `tenants` it may hold the same \
          placeholder; without the placeholder all tenants have the same key set.",
     )
-    .not(&["jwks_url"])
+    .not(&[
+        "jwks_url",
+        "jwks_endpoint",
+        "keys_url",
+        "keys_uri",
+        "certs_url",
+        "certs_uri",
+        "jwk_set_uri",
+    ])
     .example(r#""https://idp.example.com/keys""#);
 
 pub(super) const JWKS_FILE: Key<Str> = Key::new("jwks_file", Str)
@@ -119,7 +128,7 @@ pub(super) const ALLOW_HTTP: DefaultKey<Flag> = Key::new("allow_http", Flag)
 
 /// The keys about fetching, which have no effect if the key set is not fetched. `max_keys` is not
 /// among them, because it limits every set.
-const FETCH_KEYS: [&dyn AnyKey; 10] = [
+const FETCH_KEYS: [&dyn AnyKey; 13] = [
     &FETCH_TIMEOUT,
     &COOLDOWN,
     &WAIT,
@@ -130,6 +139,9 @@ const FETCH_KEYS: [&dyn AnyKey; 10] = [
     &KEEP_FILE,
     &MAX_BYTES,
     &ALLOW_HTTP,
+    &CA_FILE,
+    &PROXY,
+    &JWKS_TOKEN_FILE,
 ];
 
 pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {

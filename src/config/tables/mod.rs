@@ -12,6 +12,7 @@ mod health;
 mod http2;
 mod issuer;
 mod jwks;
+mod key_access;
 mod limits;
 mod listeners;
 mod log;

@@ -143,15 +143,15 @@ fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
 }
 
 /// The content of a file that a key names.
-struct PemFile {
+pub(super) struct PemFile {
     /// The position of the value.
-    span: Span,
-    path: String,
-    pem: Arc<str>,
+    pub(super) span: Span,
+    pub(super) path: String,
+    pub(super) pem: Arc<str>,
 }
 
 /// Reads the file that a key names. The file is watched.
-fn pem_file(reader: &mut Reader<'_>, key: &Key<Str>) -> Option<PemFile> {
+pub(super) fn pem_file(reader: &mut Reader<'_>, key: &Key<Str>) -> Option<PemFile> {
     let path = reader.find(key)?;
     if reader.context.has_stand_ins() {
         return None;

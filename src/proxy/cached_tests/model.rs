@@ -217,7 +217,7 @@ impl Settings {
         match chance.below(12) {
             0 => entry.is_configured = !chance.one_in(4),
             1 => entry.place = chance.below(2),
-            2 => entry.only_es256 = chance.one_in(4),
+            2 => entry.only_es256 = chance.one_in(2),
             3 => entry.audience = chance.of(&["api", "api", "any", "other"]),
             4 => entry.leeway = chance.of(&[0, 0, 30]),
             5 => entry.client = chance.of(&[None, None, None, Some("app"), Some("another")]),

@@ -20,6 +20,7 @@ struct State {
     address: SocketAddr,
     jwks: Mutex<Jwks>,
     fetches: AtomicUsize,
+    heads: Mutex<Vec<String>>,
     released: AtomicBool,
 }
 
@@ -51,6 +52,7 @@ impl Issuer {
             address: listener.local_addr().unwrap(),
             jwks: Mutex::new(Jwks::Keys(vec![key.clone()])),
             fetches: AtomicUsize::new(0),
+            heads: Mutex::default(),
             released: AtomicBool::new(false),
         });
         thread::spawn({
@@ -103,6 +105,15 @@ impl Issuer {
         self.state.released.store(true, Ordering::SeqCst);
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.state.address
+    }
+
+    /// Returns the heads of all requests.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.state.heads.lock().unwrap().clone()
+    }
+
     /// Returns the number of requests for the key set.
     pub(crate) fn fetches(&self) -> usize {
         self.state.fetches.load(Ordering::SeqCst)
@@ -115,10 +126,13 @@ fn answer(state: &State, stream: TcpStream) {
     if reader.read_line(&mut line).is_err() {
         return;
     }
+    let mut head = line.clone();
     let mut field = String::new();
     while reader.read_line(&mut field).is_ok_and(|read| read > 2) {
+        head.push_str(&field);
         field.clear();
     }
+    state.heads.lock().unwrap().push(head);
     let mut stream = stream;
     let path = line.split(' ').nth(1).unwrap_or_default();
     if path != "/jwks" {

@@ -34,6 +34,9 @@ pub(crate) fn scopegate(arguments: &[&str]) -> Command {
     command
         .env_remove("NOTIFY_SOCKET")
         .env_remove("RUNTIME_DIRECTORY");
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     command
 }
 
