@@ -5,4 +5,5 @@ pub(super) mod exposure;
 pub(super) mod issuers;
 pub(super) mod limits;
 pub(super) mod methods;
+pub(super) mod mcp;
 pub(super) mod unjudged;

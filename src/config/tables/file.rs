@@ -22,7 +22,7 @@ use crate::config::language::document;
 use crate::config::language::{
     Key, NamedTables, Problem, Reader, StrList, Subtable, Subtables, Table,
 };
-use crate::config::notes::{detours, unjudged};
+use crate::config::notes::{detours, mcp, unjudged};
 use crate::config::{Overrides, ReadFile};
 use crate::upstream::{Protocol, Settings};
 
@@ -178,6 +178,7 @@ pub(in crate::config) fn lower(
     if !context.has_problems() {
         detours::note(context, &routes, &upstreams);
         unjudged::note(context, &routes, &upstreams);
+        mcp::note(context, &routes);
     }
     let config = Config {
         server,
