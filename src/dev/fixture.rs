@@ -136,7 +136,7 @@ pub(super) fn cognito(name: &str) -> Issuer {
     Issuer {
         entry: IssuerSettings {
             name: name.into(),
-            issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi"
+            issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_EXAMPLE01"
                 .into(),
             keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),
             algorithms: vec![Algorithm::ES256],

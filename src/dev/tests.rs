@@ -169,7 +169,7 @@ fn a_token_looks_like_cognitos() {
     );
     assert!(
         payload.contains(
-            r"https:\/\/cognito-idp.ap-northeast-2.amazonaws.com\/ap-northeast-2_OIAKD3uUi"
+            r"https:\/\/cognito-idp.ap-northeast-2.amazonaws.com\/ap-northeast-2_EXAMPLE01"
         )
     );
     let header: Value = serde_json::from_str(&header).unwrap();
@@ -254,7 +254,7 @@ fn a_token_satisfies_the_entry_it_is_for() {
     let mut issuer = cognito("idp");
     issuer.entry.algorithms = vec![Algorithm::EdDSA, Algorithm::ES384];
     issuer.rules.audience = Audience::OneOf(vec!["https://api.example.com".into(), "other".into()]);
-    issuer.rules.client_ids = vec!["4h16e1l0kgotla1c0j8vvjgitt".into()];
+    issuer.rules.client_ids = vec!["1example2345678901234abcde".into()];
     issuer.rules.token_use = Some("m2m".into());
     issuer.rules.scope_claims = vec!["realm.roles".into()];
     let _ = sandbox.rewire(orders(vec![issuer]));
@@ -264,7 +264,7 @@ fn a_token_satisfies_the_entry_it_is_for() {
     assert_eq!(claims["aud"], "https://api.example.com");
     assert_eq!(
         (&claims["client_id"], &claims["sub"]),
-        (&claims["sub"], &json!("4h16e1l0kgotla1c0j8vvjgitt"))
+        (&claims["sub"], &json!("1example2345678901234abcde"))
     );
     assert_eq!(
         (&claims["token_use"], &claims["realm.roles"]),

@@ -61,8 +61,7 @@ fn message(change: Change) -> String {
 
 fn status(outcome: Reloaded) -> &'static str {
     match outcome {
-        Reloaded::Swapped => "serving the changed configuration",
-        Reloaded::Unchanged => "serving; the files were unchanged at the last reload",
+        Reloaded::Swapped | Reloaded::Unchanged => "serving the configuration of the files",
         Reloaded::Failed => "serving the configuration from before: the changed one was refused",
     }
 }

@@ -38,7 +38,7 @@ const CALLS: u32 = 100;
 /// The number of measurements before the first that counts.
 const WARM_UP: usize = 20;
 
-const ISSUER: &str = "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi";
+const ISSUER: &str = "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_EXAMPLE01";
 const KID: &str = "2wXv/B1kqkWZ7V0c8fYpT1yqE0l2m3b4n5o6p7q8r9s=";
 
 /// A token, the state to verify it, and the parts of its signature check.
@@ -147,7 +147,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
     };
     let rules = Rules {
         audience: Audience::Any,
-        client_ids: vec!["4h16e1l0kgotla1c0j8vvjgitt".into()],
+        client_ids: vec!["1example2345678901234abcde".into()],
         token_use: Some("access".into()),
         leeway: Duration::ZERO,
         typ: TypPolicy::Access,
@@ -164,7 +164,7 @@ fn message() -> String {
     let issued = now().unix.0;
     let header = json!({ "kid": KID, "alg": "RS256" });
     let claims = json!({
-        "sub": "4h16e1l0kgotla1c0j8vvjgitt",
+        "sub": "1example2345678901234abcde",
         "token_use": "access",
         "scope": "orders.read orders.write",
         "auth_time": issued,
@@ -173,7 +173,7 @@ fn message() -> String {
         "iat": issued,
         "version": 2,
         "jti": "0bd1e3c4-5f6a-4b7c-8d9e-0f1a2b3c4d5e",
-        "client_id": "4h16e1l0kgotla1c0j8vvjgitt",
+        "client_id": "1example2345678901234abcde",
     });
     format!(
         "{}.{}",

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks the files of deploy/ as far as a machine without a container engine, systemd or a cluster allows: linters and
+# Checks the files of deploy/ as far as a machine without a container engine or a cluster allows: linters and
 # schemas of others first, then that the files agree with each other and that a gateway lives with them.
 #
 #   tests/interop/deploy.sh [SCOPEGATE]         the binary; target/debug/scopegate by default
 #
-# Not covered: building and running the image, systemd's own enforcement of the unit, and a real cluster.
+# Not covered: building and running the image, and a real cluster. systemd.sh has the unit under a running systemd.
 # Needs python3, cargo, and Debian's apt-get or the tools themselves.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -43,6 +43,13 @@ sed "s#/usr/local/bin/scopegate#$scopegate#" deploy/scopegate.service >"$work/sc
 verdict=$(systemd-analyze verify --man=no "$work/scopegate.service" 2>&1) || fail "$verdict"
 # It also only warns of keys it does not know, and exits with 0.
 [ -z "$verdict" ] || fail "$verdict"
+# The drop-in is for systemd 253 and later.
+if [ "$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -ge 253 ]; then
+    cp -r deploy/scopegate.service.d "$work/"
+    verdict=$(systemd-analyze verify --man=no "$work/scopegate.service" 2>&1) || fail "$verdict"
+    [ -z "$verdict" ] || fail "$verdict"
+    rm -r "$work/scopegate.service.d"
+fi
 systemd-analyze security --offline=yes --threshold=15 "$work/scopegate.service" >"$work/security" \
     || fail "$(cat "$work/security")"
 grep 'Overall exposure' "$work/security"

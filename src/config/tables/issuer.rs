@@ -134,7 +134,7 @@ const CLIENT_IDS: Key<StrList> = Key::new("client_ids", StrList)
     .absent("every client")
     .doc("The clients whose tokens are accepted, by `client_id`, or else `azp`, `appid` or `cid`.")
     .not(&["client_id", "clients"])
-    .example(r#"["4h16e1l0kgotla1c0j8vvjgitt"]"#);
+    .example(r#"["1example2345678901234abcde"]"#);
 
 const TOKEN_USE: Key<Str> = Key::new("token_use", Str)
     .absent("`token_use` is not checked")
