@@ -18,8 +18,8 @@ use crate::net::Address;
 /// The name of standard input as a file.
 const STANDARD_INPUT: &str = "-";
 
-/// The limit on the bytes of a configuration from standard input.
-const MAX_INPUT: u64 = 64 << 20;
+/// The limit on the bytes of a configuration from standard input: that of a file.
+const MAX_INPUT: u64 = 16 << 20;
 
 // A doc comment would become the description of each command.
 #[derive(Args, Clone, Debug)]
@@ -241,7 +241,7 @@ fn standard_input() -> io::Result<String> {
     let mut text = String::new();
     let read = io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text);
     match read? as u64 {
-        MAX_INPUT => Err(io::Error::other("it has more than 64 MiB")),
+        MAX_INPUT => Err(io::Error::other("it has 16 MiB or more")),
         _ => Ok(text),
     }
 }
