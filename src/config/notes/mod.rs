@@ -4,6 +4,6 @@ pub(super) mod detours;
 pub(super) mod exposure;
 pub(super) mod issuers;
 pub(super) mod limits;
-pub(super) mod methods;
 pub(super) mod mcp;
+pub(super) mod methods;
 pub(super) mod unjudged;
