@@ -102,6 +102,12 @@ fn push_bounded(out: &mut Vec<u8>, text: &str, max_chars: usize) {
         return push_json(out, &format!("(a token, {} bytes)", text.len()));
     }
     out.push(b'"');
+    // Most texts need no change and are copied.
+    if text.len() <= max_chars && text.bytes().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let mut chars = text.chars();
     for char in chars.by_ref().take(max_chars) {
         push_char(out, char);
@@ -110,6 +116,11 @@ fn push_bounded(out: &mut Vec<u8>, text: &str, max_chars: usize) {
         out.extend_from_slice("…".as_bytes());
     }
     out.push(b'"');
+}
+
+/// Returns whether a byte stands for itself in JSON and on a terminal.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 /// Appends a character of a JSON string. One that a terminal acts on or does not show, or at which
