@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::handover::HandedOverSocket;
-use super::start_error::BindError;
+use super::start_error::{ADMIN, BindError, LISTEN};
 use crate::carry_over::CarryOver;
 use crate::config::{Listener, Server};
 use crate::net::Address;
@@ -99,7 +99,7 @@ impl Listeners {
         for NewSocket { bound, socket } in &new {
             socket
                 .listen()
-                .map_err(|error| self.explain(&bound.configured, error))?;
+                .map_err(|error| self.explain(&bound.configured, LISTEN, error))?;
         }
         Ok(Prepared(new))
     }
@@ -141,7 +141,7 @@ impl Listeners {
             let neighbours = self.bound.iter().chain(new.iter().map(|new| &new.bound));
             let socket = ports
                 .bind(address, binding, neighbours)
-                .map_err(|error| self.explain(address, error))?;
+                .map_err(|error| self.explain(address, LISTEN, error))?;
             new.push(NewSocket::bound(listener, socket, only_ipv6)?);
         }
         Ok(ports)
@@ -184,7 +184,7 @@ impl Listeners {
 
     /// Explains why an address cannot be listened on. If this gateway has the port itself, the
     /// operator need not look for another process.
-    fn explain(&self, address: &Address, error: io::Error) -> BindError {
+    fn explain(&self, address: &Address, setting: &'static str, error: io::Error) -> BindError {
         let conflict = if error.kind() == io::ErrorKind::AddrInUse {
             self.conflict(address)
         } else {
@@ -192,6 +192,7 @@ impl Listeners {
         };
         BindError {
             address: address.clone(),
+            setting,
             error: conflict.map_or(error, io::Error::other),
         }
     }
@@ -232,10 +233,11 @@ impl Listeners {
             Some(inherited) => inherited.socket,
             None => self
                 .bind_admin(&configured, server)
-                .map_err(|error| self.explain(&configured, error))?,
+                .map_err(|error| self.explain(&configured, ADMIN, error))?,
         };
         let handle = socket.try_clone().map_err(|error| BindError {
             address: configured.clone(),
+            setting: ADMIN,
             error,
         })?;
         self.admin = Some(AdminSocket {
@@ -246,6 +248,7 @@ impl Listeners {
             Socket::Tcp(listener) => Ok(listener),
             Socket::Unix(_) => Err(BindError {
                 address: configured,
+                setting: ADMIN,
                 error: io::ErrorKind::Unsupported.into(),
             }),
         }
@@ -324,6 +327,7 @@ impl NewSocket {
         let configured = listener.address.clone();
         let handle = socket.try_clone().map_err(|error| BindError {
             address: configured.clone(),
+            setting: LISTEN,
             error,
         })?;
         let bound = Bound {

@@ -36,9 +36,15 @@ pub enum StartError {
 pub struct BindError {
     /// The address.
     pub address: Address,
+    /// The setting that has it, for the operator who changes it.
+    pub setting: &'static str,
     /// The error of the system.
     pub error: io::Error,
 }
+
+/// The setting of the addresses for traffic, and that of the admin listener.
+pub(super) const LISTEN: &str = "server.listen";
+pub(super) const ADMIN: &str = "server.admin";
 
 impl From<Problems> for StartError {
     fn from(problems: Problems) -> Self {
@@ -66,12 +72,16 @@ impl From<DescriptorError> for StartError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
+        let Self {
+            address,
+            setting,
+            error,
+        } = self;
         match error.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,
                 "cannot listen on {address}: another process does already; \
-                 stop it, or choose another address"
+                 stop it, or choose another address in {setting}"
             ),
             io::ErrorKind::PermissionDenied => write!(
                 f,

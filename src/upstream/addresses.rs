@@ -26,6 +26,11 @@ impl Addresses {
         }
     }
 
+    /// Returns whether the name has resolved before.
+    pub(super) fn are_known(&self) -> bool {
+        self.known.load().is_some()
+    }
+
     /// Returns all addresses, with a different one in front each time. Those of the family that the
     /// resolver prefers come first (RFC 8305 §4).
     pub(super) fn rotated(&self, turn: usize) -> Option<Vec<SocketAddr>> {

@@ -64,11 +64,12 @@ where
         }
         Err(error) => {
             if !std::mem::replace(fails, true) {
-                tracing::warn!(
-                    endpoint = %url,
-                    %error,
-                    "the name does not resolve: its last addresses stay in use"
-                );
+                let consequence = if endpoint.addresses.are_known() {
+                    "its last addresses stay in use"
+                } else {
+                    "it has none, and its requests fail until it does"
+                };
+                tracing::warn!(endpoint = %url, %error, "the name does not resolve: {consequence}");
             }
         }
     }

@@ -311,7 +311,10 @@ fn an_address_that_another_process_has_is_said_to_be() {
     let address = taken.local_addr().unwrap();
     let mut process = Process::start(&["run"], &text(&upstream, &[address], "admin = \"off\"\n"));
     assert_ne!(process.wait().code(), Some(0));
-    let told = format!("cannot listen on {address}: another process does already");
+    let told = format!(
+        "cannot listen on {address}: another process does already; \
+         stop it, or choose another address in server.listen"
+    );
     assert!(process.errors().contains(&told), "{}", process.errors());
     TcpStream::connect(address).expect("it is still the other's");
 }
