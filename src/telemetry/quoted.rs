@@ -11,6 +11,10 @@ const TOKEN_START: &str = "eyJ";
 /// The smallest number of characters after [`TOKEN_START`] for which a text counts as a token.
 const MIN_TOKEN_CHARS: usize = 16;
 
+/// The smallest number of characters of a signature: 256 bits in base64url. The label of a host
+/// name is seldom as long.
+const MIN_SIGNATURE_CHARS: usize = 43;
+
 /// A text that a peer wrote, in quotation marks: a claim, a header field, a name in a certificate.
 ///
 /// `Display` writes one line without control characters, whatever the text holds. Characters that a
@@ -38,11 +42,58 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Returns whether a part of the text looks like the header of a JWT, which a rest follows.
-pub(super) fn may_hold_token(text: &str) -> bool {
-    text.match_indices(TOKEN_START).any(|(start, found)| {
+#[must_use]
+pub fn may_hold_token(text: &str) -> bool {
+    find_token(text).is_some()
+}
+
+/// Returns the place of the first part of the text that looks like the header of a JWT.
+pub(super) fn find_token(text: &str) -> Option<usize> {
+    if text.len() < TOKEN_START.len() + MIN_TOKEN_CHARS {
+        return None;
+    }
+    // The claims begin like a header, so that the earlier place is the right one.
+    match (find_header(text), find_parts(text)) {
+        (Some(header), Some(parts)) => Some(header.min(parts)),
+        (header, parts) => header.or(parts),
+    }
+}
+
+/// Returns the place of the usual beginning of a header, which a rest follows.
+fn find_header(text: &str) -> Option<usize> {
+    // Most texts have no such letter; to search for more costs more.
+    memchr::memchr(b'J', text.as_bytes())?;
+    let mut starts = text.match_indices(TOKEN_START);
+    let (start, _) = starts.find(|(start, found)| {
         let rest = text.get(start + found.len()..).unwrap_or_default();
-        rest.bytes().take_while(|b| is_base64url(*b)).count() >= MIN_TOKEN_CHARS
-    })
+        count_base64url(rest) >= MIN_TOKEN_CHARS
+    })?;
+    Some(start)
+}
+
+/// Returns the place of three parts with dots between them, of which the last is as long as a
+/// signature: a header may begin with a blank.
+fn find_parts(text: &str) -> Option<usize> {
+    let mut from = 0;
+    while let Some(dot) = memchr::memchr(b'.', text.as_bytes().get(from..)?) {
+        let dot = from + dot;
+        let before = text.get(..dot)?.bytes().rev();
+        let header = before.take_while(|byte| is_base64url(*byte)).count();
+        let claims = count_base64url(text.get(dot + 1..)?);
+        let signature = text.get(dot + 1 + claims..)?.strip_prefix('.');
+        if header >= MIN_TOKEN_CHARS
+            && claims >= MIN_TOKEN_CHARS
+            && signature.is_some_and(|rest| count_base64url(rest) >= MIN_SIGNATURE_CHARS)
+        {
+            return Some(dot - header);
+        }
+        from = dot + 1;
+    }
+    None
+}
+
+fn count_base64url(text: &str) -> usize {
+    text.bytes().take_while(|byte| is_base64url(*byte)).count()
 }
 
 fn is_base64url(byte: u8) -> bool {
@@ -90,6 +141,16 @@ mod tests {
             let shown = Quoted(text).to_string();
             assert_eq!(shown, format!("(a token, {} bytes)", text.len()));
         }
-        assert_eq!(Quoted("heyJude").to_string(), "\"heyJude\"");
+        let blank = format!(
+            "eyAiYWxnIjoiUlMyNTYifQ.ewogImlzcyI6ICJhIn0.{}",
+            "c2ln".repeat(11)
+        );
+        assert_eq!(find_token(&format!("/a/{blank}")), Some(3));
+        for text in [
+            "heyJude",
+            "a-service-of-orders.a-namespace-of-it.a-cluster-somewhere.example.com",
+        ] {
+            assert_eq!(Quoted(text).to_string(), format!("\"{text}\""));
+        }
     }
 }

@@ -55,6 +55,7 @@ mod handover;
 mod headers;
 mod heads;
 mod health;
+mod hostile;
 mod http2;
 mod http2_upstreams;
 mod impersonation;

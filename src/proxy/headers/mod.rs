@@ -27,6 +27,7 @@ use crate::decision::hygiene::remove_where;
 use crate::net::Peer;
 use crate::policy::{Claims, Principal};
 use crate::snapshot::Route;
+use crate::telemetry::may_hold_token;
 use crate::token::{Carrier, ForwardedClaim};
 use crate::transform::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::upstream::AddedFields;
@@ -155,7 +156,9 @@ pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     if !has_valid_length || !id.as_bytes().iter().all(is_plain) {
         return None;
     }
-    Some(id.clone())
+    // A token has these characters, too, and the id is logged.
+    let is_token = id.to_str().is_ok_and(may_hold_token);
+    (!is_token).then(|| id.clone())
 }
 
 /// Returns whether a response is an event stream.

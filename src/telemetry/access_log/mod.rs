@@ -3,6 +3,7 @@
 //! It never delays a request: a worker appends lines to a buffer of its own, and a separate thread
 //! writes them, many at a time. If the reader of the log is slow, lines are dropped and counted.
 
+mod chosen;
 mod json;
 mod line;
 mod token_fields;

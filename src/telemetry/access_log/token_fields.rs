@@ -1,6 +1,6 @@
 //! What a line of the access log shows of the request's token.
 
-use super::json::push_json;
+use super::json::{push_char, push_json};
 use crate::telemetry::quoted::may_hold_token;
 
 /// The largest number of characters of a text, as in [`crate::telemetry::Quoted`].
@@ -121,23 +121,6 @@ fn push_bounded(out: &mut Vec<u8>, text: &str, max_chars: usize) {
 /// Returns whether a byte stands for itself in JSON and on a terminal.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
-}
-
-/// Appends a character of a JSON string. One that a terminal acts on or does not show, or at which
-/// some reader ends a line, is escaped (RFC 8259 §7).
-fn push_char(out: &mut Vec<u8>, char: char) {
-    match char {
-        '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
-        ' '..='~' => out.push(char as u8),
-        char if char.escape_debug().count() == 1 => {
-            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-        char => {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-            }
-        }
-    }
 }
 
 #[cfg(test)]
