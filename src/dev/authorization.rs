@@ -1,6 +1,6 @@
 //! The authorization endpoint (RFC 6749 §4.1.1): a browser comes with a request of a client, and
-//! goes back to it with a code. No person is asked: whoever can open the page can have a token by
-//! the secret of `dev`, too.
+//! goes back to it with a code. No person is asked: a program that gets the code could have a token
+//! by the secret of `dev`, too.
 
 use aws_lc_rs::digest::SHA256;
 use base64::Engine;

@@ -374,36 +374,67 @@ fn a_client_with_a_secret_needs_it() {
     assert_eq!(redeem(&sandbox, &wanted).status, 200);
 }
 
+/// Asks as a page of this origin does.
+fn page(sandbox: &Sandbox, line: &str, origin: &str) -> Reply {
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: {origin}\r\n\
+         Access-Control-Request-Method: POST\r\n\
+         Access-Control-Request-Headers: authorization, mcp-protocol-version\r\n\r\n"
+    );
+    send(sandbox.issuer_address(), request.as_bytes())
+}
+
 #[test]
-fn a_page_may_use_every_endpoint() {
+fn a_page_of_this_machine_may_use_every_endpoint() {
     let sandbox = wired();
-    let address = sandbox.issuer_address();
+    let local = "http://localhost:5173";
+    for origin in [local, "https://app.example.com"] {
+        for path in ["/oauth2/token", "/idp/oauth2/register", "/none"] {
+            let reply = page(&sandbox, &format!("OPTIONS {path}"), origin);
+            assert_eq!(reply.status, 204, "{path}");
+            for (name, value) in [
+                ("access-control-allow-origin", origin),
+                ("access-control-allow-methods", "GET, POST"),
+                ("access-control-allow-headers", "*, Authorization"),
+                ("vary", "Origin"),
+            ] {
+                assert_eq!(reply.header(name), Some(value), "{path}");
+            }
+            let get = page(&sandbox, &format!("GET {path}"), origin);
+            assert_eq!(get.header("access-control-allow-origin"), Some(origin));
+        }
+    }
+}
+
+// A page that a person happens to visit must not have a token, by which it could use a local
+// upstream.
+#[test]
+fn another_page_reads_what_is_the_same_for_everybody() {
+    let sandbox = wired();
+    let origin = "https://example.com";
     for path in [
         "/oauth2/token",
         "/idp/oauth2/register",
-        "/.well-known/jwks.json",
+        "/idp/oauth2/authorize",
         "/none",
     ] {
-        let request = format!(
-            "OPTIONS {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-             Origin: http://localhost:5173\r\nAccess-Control-Request-Method: POST\r\n\
-             Access-Control-Request-Headers: authorization, mcp-protocol-version\r\n\r\n"
-        );
-        let reply = send(address, request.as_bytes());
-        assert_eq!(reply.status, 204, "{path}");
-        for (name, value) in [
-            ("access-control-allow-origin", "*"),
-            ("access-control-allow-methods", "GET, POST"),
-            ("access-control-allow-headers", "*, Authorization"),
-        ] {
-            assert_eq!(reply.header(name), Some(value), "{path}");
+        for method in ["OPTIONS", "GET"] {
+            let reply = page(&sandbox, &format!("{method} {path}"), origin);
+            assert_eq!(reply.header("access-control-allow-origin"), None, "{path}");
         }
-        let get = get(address, path);
-        assert_eq!(
-            get.header("access-control-allow-origin"),
-            Some("*"),
-            "{path}"
-        );
+    }
+    for path in [
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server/idp",
+    ] {
+        for method in ["OPTIONS", "GET"] {
+            let reply = page(&sandbox, &format!("{method} {path}"), origin);
+            assert_eq!(
+                reply.header("access-control-allow-origin"),
+                Some("*"),
+                "{path}"
+            );
+        }
     }
 }
 

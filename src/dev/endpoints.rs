@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL,
-    CONTENT_TYPE, LOCATION, PRAGMA, SERVER, WWW_AUTHENTICATE,
+    CONTENT_TYPE, LOCATION, ORIGIN, PRAGMA, SERVER, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -96,6 +96,11 @@ impl Endpoint {
         None
     }
 
+    /// Returns whether any page may read the answers, which are the same for everybody.
+    fn is_public(self) -> bool {
+        matches!(self, Self::Metadata | Self::Jwks)
+    }
+
     fn methods(self) -> &'static [Method] {
         match self {
             Self::Token | Self::Register => &[Method::POST],
@@ -150,6 +155,16 @@ impl Issuers {
         issuers.iter().find(|issuer| *issuer.name == *name).cloned()
     }
 
+    /// Returns the origin whose pages may read an answer.
+    fn page(&self, origin: Option<HeaderValue>, is_public: bool) -> Option<HeaderValue> {
+        if is_public {
+            return Some(HeaderValue::from_static("*"));
+        }
+        let origin = origin?;
+        let is_allowed = self.redirect_rules.allow_page(origin.to_str().ok()?);
+        is_allowed.then_some(origin)
+    }
+
     fn names(&self) -> Vec<Arc<str>> {
         let issuers = self.current.load();
         issuers
@@ -159,14 +174,18 @@ impl Issuers {
     }
 }
 
-/// Answers one request. Pages of any origin may read every answer: whoever can open a page can have
-/// a token by the secret of `dev`, too.
+/// Answers one request.
 pub(super) async fn answer<B>(issuers: Arc<Issuers>, request: Request<B>) -> Response<Full<Bytes>>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut response = match issuers.find(request.uri().path()) {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let found = issuers.find(request.uri().path());
+    let is_public = found
+        .as_ref()
+        .is_some_and(|found| found.endpoint.is_public());
+    let mut response = match found {
         _ if request.method() == Method::OPTIONS => preflight(),
         None => not_found(&issuers),
         Some(found) => {
@@ -180,11 +199,12 @@ where
     };
     let headers = response.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("WWW-Authenticate"),
-    );
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = issuers.page(origin, is_public) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = HeaderValue::from_static("WWW-Authenticate");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
     response
 }
 
@@ -261,6 +281,10 @@ where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // Another type is one that a page may send without asking first.
+    if !request.headers().get(CONTENT_TYPE).is_some_and(is_json) {
+        return Err(GrantError::RegistrationBody);
+    }
     let body = read(request.into_body()).await?;
     let mut memory = issuers
         .memory
@@ -272,6 +296,12 @@ where
         &mut memory,
         clock::now().unix,
     )
+}
+
+fn is_json(content_type: &HeaderValue) -> bool {
+    let text = content_type.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
 }
 
 async fn read<B>(body: B) -> Result<Bytes, GrantError>

@@ -22,6 +22,26 @@ impl RedirectRules {
     }
 }
 
+impl RedirectRules {
+    /// Returns whether pages of an origin may read the answers of the issuer: pages of this machine,
+    /// and those of redirect URIs that the command line names. Any other page that a person happens
+    /// to visit could have a token otherwise.
+    pub(super) fn allow_page(&self, origin: &str) -> bool {
+        match Loopback::parse(origin) {
+            Some(page) => page.path_and_query.is_empty(),
+            None => self.named.iter().any(|uri| origin_of(uri) == Some(origin)),
+        }
+    }
+}
+
+/// Returns the origin of a URI; `None` if its scheme has none.
+fn origin_of(uri: &str) -> Option<&str> {
+    let start = uri.find("://")?.checked_add(3)?;
+    let rest = uri.get(start..)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    uri.get(..start.checked_add(end)?)
+}
+
 /// Checks a redirect URI that a person names.
 ///
 /// # Errors
@@ -182,6 +202,37 @@ mod tests {
         assert!(rules.allow("https://app.example.com/callback"));
         assert!(!rules.allow("https://app.example.com/callback?x"));
         assert!(!rules.allow("https://app.example.com/"));
+    }
+
+    #[test]
+    fn a_page_of_this_machine_or_of_a_named_uri_reads_answers() {
+        let rules = RedirectRules {
+            named: vec![
+                "https://app.example.com/callback".into(),
+                "com.example.app:/x".into(),
+            ],
+        };
+        for origin in [
+            "http://localhost:5173",
+            "http://127.0.0.1",
+            "https://app.example.com",
+        ] {
+            assert!(rules.allow_page(origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "null",
+            "https://example.com",
+            "https://app.example.co",
+            "https://app.example.com.evil.test",
+            "http://app.example.com",
+            "https://app.example.com/callback",
+            "http://localhost.evil.test",
+            "http://localhost:5173/",
+            "com.example.app:",
+        ] {
+            assert!(!rules.allow_page(origin), "{origin}");
+        }
     }
 
     #[test]
