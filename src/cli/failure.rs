@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::reload_failure::ReloadFailure;
 use super::token_failure::TokenFailure;
-use crate::config::{Problems, printable};
+use crate::config::{Problems, printable, printable_lines};
 use crate::gateway::StartError;
 use crate::snapshot::CompileError;
 
@@ -71,13 +71,15 @@ impl Failure {
         }
     }
 
-    /// Formats the message for standard error. A message other than that of a configuration is one
-    /// line: some of them quote whatever answered.
+    /// Formats the message for standard error. A message is one line, since some of them quote
+    /// whatever answered, unless its lines are the program's own or were escaped one by one.
     pub(super) fn render(&self, colour: bool) -> String {
         match self {
             Self::Problems(problems) | Self::Start(StartError::Config(problems)) => {
                 problems.render(colour)
             }
+            Self::NoFile(file) => no_file(file),
+            other @ Self::Reload(_) => printable_lines(&other.sentence()).into_owned(),
             other => printable(&other.sentence()).into_owned(),
         }
     }
@@ -147,6 +149,16 @@ mod tests {
         let failure = Failure::NoFile("gateway.toml".into());
         assert_eq!(failure.exit_code(), 1);
         assert!(failure.render(false).contains(BEGINNING));
+    }
+
+    #[test]
+    fn the_problems_that_a_gateway_sends_are_lines_without_control_characters() {
+        let failure = Failure::from(ReloadFailure::Refused("one\u{1b}[2J\ntwo".to_owned()));
+        let text = failure.render(false);
+        assert!(
+            text.ends_with("\ntwo") && !text.contains('\u{1b}'),
+            "{text}"
+        );
     }
 
     #[test]

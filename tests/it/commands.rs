@@ -209,7 +209,7 @@ fn a_missing_file_says_how_to_begin() {
         for part in [
             "there is no file \"none.toml\"",
             "--config FILE",
-            "[[routes]]",
+            "\n  [[routes]]\n",
             "scopegate check",
         ] {
             assert!(errors.contains(part), "{command}: {errors}");

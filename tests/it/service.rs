@@ -207,7 +207,7 @@ fn reload_returns_when_the_configuration_is_in_force_or_refused() {
     let refused = runtime.reload();
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
     let errors = text(&refused.stderr);
-    let place = format!("{}:", process.file().display());
+    let place = format!("\n{}:", process.file().display());
     assert!(
         errors.contains(&place) && errors.contains("unknown key \"publik\""),
         "{errors}"
