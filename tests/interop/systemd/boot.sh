@@ -13,7 +13,7 @@ if [ -z "${SCOPEGATE_BOOT:-}" ]; then
     mkdir "$hierarchy/$cgroup"
     (
         echo "$BASHPID" >"$hierarchy/$cgroup/cgroup.procs"
-        SCOPEGATE_BOOT=1 exec unshare -C -p -f -m -n -u -i "$0" "$@"
+        SCOPEGATE_BOOT=1 exec unshare --kill-child -C -p -f -m -n -u -i "$0" "$@"
     ) || true
     # The groups of the units that ran in it.
     find "$hierarchy/$cgroup" -depth -type d -exec rmdir {} +
