@@ -157,8 +157,8 @@ impl Control {
         }
     }
 
-    /// Fetches the keys of all issuers, as an operator asks for who knows that they have changed. A
-    /// change of a file says nothing about them.
+    /// Fetches the keys of all issuers: the operator, who asks for it, may know that they have
+    /// changed. A change of a file says nothing about them.
     fn refresh_keys(&self) {
         for issuer in self.subsystems.shared.live.load().issuers() {
             issuer.refresh();

@@ -1,8 +1,6 @@
 //! A multi-tenant provider: one entry of the configuration, and the tokens of the tenants that it
 //! lists.
 
-use serde_json::json;
-
 use crate::support::{Gateway, Issuer, Jwks, Key, Request, Token, Upstream};
 
 /// Two tenants whose keys are in one place, and a route that takes them.
@@ -76,11 +74,7 @@ fn a_tenant_that_leaves_the_list_is_out_with_the_next_reload_and_the_others_stay
     let (one, two) = (token(&issuer, "/one/v2.0"), token(&issuer, "/two/v2.0"));
     assert_eq!((status(&gateway, &one), status(&gateway, &two)), (200, 200));
     // From here on nobody has keys who did not have them: whoever stays has kept them.
-    issuer.serve(Jwks::Raw(
-        200,
-        String::new(),
-        json!({ "keys": [] }).to_string().into_bytes(),
-    ));
+    issuer.serve(Jwks::Reset);
     let text = std::fs::read_to_string(gateway.file()).unwrap();
     gateway.rewrite(&text.replace("\"one\", \"two\"", "\"two\""));
     gateway.reload();
