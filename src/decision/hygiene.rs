@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::{Cause, Refusal, RequestFacts};
 use crate::net::Peer;
+use crate::snapshot::Route;
 
 /// Checks the head of a request, and gives an HTTP/2 request the form of an HTTP/1.1 request.
 ///
@@ -36,6 +37,17 @@ fn check(head: &mut Parts, max_fields: usize) -> Result<(), Cause> {
         return Err(Cause::Framing);
     }
     Ok(())
+}
+
+/// Refuses a request whose body is announced with more bytes than its route takes.
+///
+/// # Errors
+/// A [`Refusal`]: 413.
+pub fn check_body<'s>(route: &'s Route, announced: u64) -> Result<(), Refusal<'s>> {
+    match route.config.body_bytes {
+        Some(limit) if announced > limit => Err(Refusal::at(route, Cause::BodyTooLarge)),
+        _ => Ok(()),
+    }
 }
 
 /// Returns whether all parsers read the framing in the same way: `chunked` alone, or a length.

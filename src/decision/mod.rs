@@ -20,7 +20,7 @@ mod rule;
 
 pub use answer::OwnAnswer;
 pub use facts::RequestFacts;
-pub use hygiene::admit;
+pub use hygiene::{admit, check_body};
 pub use reason::{Blame, Reason};
 pub use refusal::{AmbiguityRefusal, Cause, Refusal};
 

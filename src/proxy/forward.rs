@@ -18,7 +18,7 @@ use super::upgrade::{Handshake, Upgrades};
 use super::worker::View;
 use crate::clock;
 use crate::config::Server;
-use crate::decision::{Cause, Decision, Refusal, forwarded};
+use crate::decision::{Cause, Decision, Refusal, check_body, forwarded};
 use crate::net::Peer;
 use crate::snapshot::Route;
 use crate::transform::Direction;
@@ -98,11 +98,7 @@ impl<'v> Forward<'v> {
             Ok(handshake) => handshake,
             Err(cause) => return Err(Refusal::at(route, cause)),
         };
-        if let Some(limit) = route.config.body_bytes
-            && body.size_hint().lower() > limit
-        {
-            return Err(Refusal::at(route, Cause::BodyTooLarge));
-        }
+        check_body(route, body.size_hint().lower())?;
         let deadlines = BodyDeadlines::new(route, server, exchange.began().monotonic);
         let (body, upload) = RequestBody::new(
             body,

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use connection::{HeadRefusal, ParsedHead, parse_head};
 pub use descriptors::{
     DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit,
 };

@@ -45,7 +45,8 @@ where
     }
 }
 
-fn builder(server: &Server) -> Builder {
+/// Returns the parser of a connection.
+pub(super) fn builder(server: &Server) -> Builder {
     let mut builder = Builder::new();
     builder
         .header_read_timeout(None)

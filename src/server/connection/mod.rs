@@ -13,6 +13,7 @@ mod hyper_order;
 mod lingering_close;
 mod parked;
 mod refused_stream;
+mod single_head;
 mod sniff;
 mod state;
 mod tracked_body;
@@ -22,6 +23,8 @@ mod write_timeout;
 
 use std::rc::Rc;
 use std::time::Duration;
+
+pub use single_head::{HeadRefusal, ParsedHead, parse_head};
 
 use self::activity::Activity;
 use self::context::ConnectionContext;
