@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::explain::TokenFileError;
 use super::reload_failure::ReloadFailure;
 use super::token_failure::TokenFailure;
 use crate::config::{Problems, printable, printable_lines};
@@ -16,6 +17,8 @@ const PROBLEMS: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// The gateway or a part of it cannot start.
 const START: u8 = 3;
+/// The request that `explain` was asked about would be refused.
+pub(super) const REFUSED: u8 = 4;
 
 /// The error that ends a command.
 #[derive(Debug)]
@@ -28,7 +31,10 @@ pub(super) enum Failure {
     NoUpstream(Box<str>),
     Start(StartError),
     Compile(CompileError),
-    TokenFile(PathBuf, io::Error),
+    /// A file that holds no token.
+    TokenFile(PathBuf, TokenFileError),
+    /// A file with a token or a request cannot be read.
+    InputFile(PathBuf, io::Error),
     CertificateFile(PathBuf, io::Error),
     Runtime(io::Error),
     Output(io::Error),
@@ -62,7 +68,7 @@ impl Failure {
             Self::NoUpstream(_) => USAGE,
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
             Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::Output(_) => PROBLEMS,
-            Self::TokenFile(..) | Self::CertificateFile(..) => PROBLEMS,
+            Self::TokenFile(..) | Self::InputFile(..) | Self::CertificateFile(..) => PROBLEMS,
             Self::NoFile(_) | Self::Input(_) => PROBLEMS,
             Self::Reload(failure) => match failure {
                 ReloadFailure::Refused(_) => PROBLEMS,
@@ -95,8 +101,9 @@ impl Failure {
             Self::Start(error) => format!("error: {error}"),
             Self::Compile(error) => format!("error: {error}"),
             Self::TokenFile(file, error) => {
-                format!("error: the token in {file:?} cannot be read: {error}")
+                format!("error: there is no token in {file:?}: {error}")
             }
+            Self::InputFile(file, error) => format!("error: {file:?} cannot be read: {error}"),
             Self::CertificateFile(file, error) => {
                 format!("error: the certificate in {file:?} cannot be read: {error}")
             }
@@ -182,7 +189,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(
-            Failure::TokenFile("t".into(), io::Error::other("gone")).exit_code(),
+            Failure::InputFile("t".into(), io::Error::other("gone")).exit_code(),
             1
         );
     }

@@ -1,13 +1,13 @@
 //! The command line. Results go to standard output, everything else to standard error.
 //!
 //! Exit codes: 0 for success, 1 for problems of the configuration or a refused token, 2 for errors
-//! of the command line, 3 if the gateway cannot start or does not answer.
+//! of the command line, 3 if the gateway cannot start or does not answer, 4 if `explain` explains a
+//! refusal.
 
 mod check;
 mod completions;
 mod dev;
 mod explain;
-mod explanation;
 mod failure;
 mod logging;
 mod order;
@@ -96,9 +96,11 @@ file reloads the configuration; SIGTERM and SIGINT let open requests finish.
 
 Exit codes:
   0  success
-  1  the configuration has problems, a reload was refused, or no token was issued
+  1  the configuration has problems, a file cannot be read, a reload was refused, or no token
+     was issued
   2  the command line is wrong
-  3  the gateway cannot start, or none can be asked";
+  3  the gateway cannot start, or none can be asked
+  4  the request that is explained would be refused";
 
 /// Runs the command that the process's arguments name.
 #[must_use]
@@ -112,7 +114,7 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(code) => return code,
     };
     match execute(&arguments) {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "{}", failure.render(logging::colour()));
             failure.exit_code()
@@ -158,13 +160,18 @@ fn refuse_two_files(program: &clap::Command, matches: &ArgMatches) -> Result<(),
     Ok(())
 }
 
-fn execute(arguments: &Arguments) -> Result<(), Failure> {
+/// Runs a command, and returns its exit code.
+fn execute(arguments: &Arguments) -> Result<u8, Failure> {
     let text = match &arguments.command {
-        Command::Run(arguments) => return run::run(arguments),
-        Command::Dev(all) => return dev::dev(&all.shared.settings()?, &all.own),
+        Command::Run(arguments) => return run::run(arguments).map(|()| 0),
+        Command::Dev(all) => {
+            return dev::dev(&all.shared.settings()?, &all.own).map(|()| 0);
+        }
+        Command::Explain(all) => {
+            return explain::explain(&all.shared.settings()?, &all.own);
+        }
         Command::Check(arguments) => check::check(arguments)?,
         Command::Routes(file) => routes::table(&file.settings()?.load()?),
-        Command::Explain(all) => explain::explain(&all.shared.settings()?, &all.own)?,
         Command::Token(arguments) => token::token(arguments)?,
         Command::Reload(arguments) => reload::reload(arguments)?,
         Command::Schema(arguments) => schema::schema(arguments),
@@ -172,7 +179,8 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
             completions::completions(arguments, Arguments::command())
         }
     };
-    print(&text)
+    print(&text)?;
+    Ok(0)
 }
 
 #[cfg(test)]

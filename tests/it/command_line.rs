@@ -184,11 +184,10 @@ fn explain_says_what_the_gateway_would_do() {
     let dev = Dev::start();
     let token = dev.token("orders.read");
     let explain = |call: &[&str]| {
-        let options = ["--token-file", "-", "--dev", dev.url("issuer")];
-        let mut explain = scopegate(&["explain"]);
+        let keys = format!("--dev={}", dev.url("issuer"));
+        let mut explain = scopegate(&["explain", &keys, "--token-file", "-"]);
         explain
             .args(call)
-            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = explain.spawn().unwrap();
@@ -199,15 +198,15 @@ fn explain_says_what_the_gateway_would_do() {
             .write_all(token.as_bytes())
             .unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
         let printed = text(&output.stdout);
         assert!(
             !printed.contains(&token),
             "a token is never printed: {printed}"
         );
-        printed
+        (output.status.code(), printed)
     };
-    let permitted = explain(&["GET", "/orders"]);
+    let (code, permitted) = explain(&["GET", "/orders"]);
+    assert_eq!(code, Some(0), "{permitted}");
     for step in [
         "route     /orders asks for orders.read",
         "signature ",
@@ -223,7 +222,8 @@ fn explain_says_what_the_gateway_would_do() {
         permitted.contains("ok  verdict   forwarded to orders "),
         "{permitted}"
     );
-    let refused = explain(&["POST", "/orders"]);
+    let (code, refused) = explain(&["POST", "/orders"]);
+    assert_eq!(code, Some(4), "{refused}");
     assert!(
         refused.contains("\nok  signature ") && refused.contains("\nNO  scopes "),
         "{refused}"

@@ -43,6 +43,8 @@ mod drain;
 mod endings;
 mod event_log;
 mod examples;
+mod explain;
+mod explain_input;
 mod failures;
 mod families;
 mod first_steps;

@@ -7,6 +7,7 @@
 mod authority;
 mod cable;
 mod client;
+mod folder;
 mod forward_proxy;
 pub(crate) mod framed;
 pub(crate) mod frames;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 pub(crate) use authority::{Authority, Identity, TlsClient, connect, offering};
 pub(crate) use cable::Cable;
 pub(crate) use client::{Answer, Client, Request, raw};
+pub(crate) use folder::Folder;
 pub(crate) use forward_proxy::{ForwardProxy, tls_front};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
