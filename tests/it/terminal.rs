@@ -265,7 +265,7 @@ fn no_answer_to_scopegate_token_reaches_the_terminal_as_it_is() {
         (json!({ "error_description": HOSTILE }), "refuses"),
         (json!({ "access_token": HOSTILE }), "is not a dev issuer"),
         (
-            json!({ "token_endpoints": [format!("/{HOSTILE}/oauth2/token")] }),
+            json!({ "error": "not_found", "token_endpoints": [format!("/{HOSTILE}/oauth2/token")] }),
             "--issuer",
         ),
     ] {
