@@ -265,7 +265,7 @@ impl Draw {
             ("x-request-id", text.clone()),
             ("x-forwarded-for", format!("{text}, {token}")),
             ("content-type", format!("application/grpc+{token}")),
-            ("origin", format!("https://{token}")),
+            ("origin", format!("https://{}", self.jwt())),
             ("te", token.to_owned()),
             ("upgrade", token.to_owned()),
             ("content-length", token.to_owned()),
@@ -289,7 +289,7 @@ impl Draw {
         };
         let host = match self.chance.below(12) {
             0 => text,
-            1 => token.clone(),
+            1 => self.jwt(),
             _ => "a.test".to_owned(),
         };
         let version = match self.chance.below(12) {
@@ -478,29 +478,37 @@ fn no_certificate_and_no_handshake_spoils_a_line_of_a_log() {
 }
 
 #[test]
-fn no_token_spoils_a_line_of_explain() {
+fn no_token_and_no_request_spoils_a_line_of_explain() {
     let mut draw = Draw::new();
     let upstream = Upstream::start();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("gateway.toml"),
-        draw.configuration(&upstream),
-    )
-    .unwrap();
-    for _ in 0..40 {
-        let token = draw.token();
-        std::fs::write(folder.path().join("token"), &token).unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    write("gateway.toml", draw.configuration(&upstream).as_bytes());
+    for _ in 0..20 {
         let path = draw
             .chance
             .one_of(&["/orders/1", "/cookie/x", "/public/x", "/other"]);
-        let output = scopegate(&["explain", "GET", path, "--token-file", "token"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        for text in [output.stdout, output.stderr] {
-            let text = String::from_utf8(text).expect("the text is UTF-8");
-            for line in text.split_terminator('\n') {
-                draw.secrets.check(line, LONGEST_EVENT);
+        write("token", draw.token().as_bytes());
+        write("head", &draw.head());
+        let by_token = ["explain", "GET", path, "--token-file", "token"];
+        let by_head = ["explain", "--request-file", "head"];
+        for form in [&by_token[..], &by_head] {
+            for more in [&[][..], &["--json"]] {
+                let output = scopegate(&[form, more].concat())
+                    .current_dir(folder.path())
+                    .output()
+                    .unwrap();
+                let (out, errors) = (output.stdout, output.stderr);
+                assert!(
+                    !String::from_utf8_lossy(&errors).contains("Usage:"),
+                    "{form:?}"
+                );
+                for text in [out, errors] {
+                    let text = String::from_utf8(text).expect("the text is UTF-8");
+                    for line in text.split_terminator('\n') {
+                        draw.secrets.check(line, LONGEST_EVENT);
+                    }
+                }
             }
         }
     }
