@@ -78,7 +78,7 @@ impl Account<'_> {
             Err(_) => None,
         };
         let whole = head.uri.to_string();
-        let query = head.uri.query();
+        let query = head.uri.query().map(parameter_names);
         // A target in authority form has no path.
         let path = match head.uri.path() {
             "" => &whole,
@@ -87,7 +87,7 @@ impl Account<'_> {
         // The method may be any token, of any length.
         let method = unquoted(head.method.as_str());
         let mut line = format!("{method} {}", Quoted(path));
-        if let Some(query) = query {
+        if let Some(query) = &query {
             line = format!("{line}, query {}", Quoted(query));
         }
         line = format!("{line}, host {}", quoted(host.as_deref()));
@@ -96,7 +96,7 @@ impl Account<'_> {
             method,
             host,
             path: unquoted(path),
-            query: query.map(unquoted),
+            query: query.as_deref().map(unquoted),
         });
     }
 
@@ -337,4 +337,16 @@ impl Account<'_> {
             _ => &[],
         }
     }
+}
+
+/// Returns the names of the parameters in a query. Their values take no part in a decision, but for
+/// a token, which is not shown.
+fn parameter_names(query: &str) -> String {
+    let mut names = String::new();
+    for parameter in query.split('&') {
+        let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
+        names.push_str(if names.is_empty() { "" } else { "&" });
+        names.push_str(name);
+    }
+    names
 }

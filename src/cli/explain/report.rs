@@ -56,6 +56,7 @@ pub(super) struct AskedFor {
     pub(super) method: String,
     pub(super) host: Option<String>,
     pub(super) path: String,
+    /// The names of the parameters in the query.
     pub(super) query: Option<String>,
 }
 
