@@ -35,6 +35,6 @@ pub use labels::{
     CacheResult, ConnectionProtocol, Departure, FaultKind, Refresh, Reloaded, Verification,
 };
 pub use metrics::{EndpointState, KeptLabels, Metrics};
-pub use quoted::{Quoted, may_hold_token};
+pub use quoted::{HiddenToken, Quoted, may_hold_token};
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::{Throttle, Throttles};

@@ -26,7 +26,7 @@ pub struct Quoted<'a>(pub &'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if may_hold_token(self.0) {
-            return write!(f, "(a token, {} bytes)", self.0.len());
+            return HiddenToken(self.0.len()).fmt(f);
         }
         f.write_str("\"")?;
         let mut chars = self.0.chars();
@@ -38,6 +38,16 @@ impl fmt::Display for Quoted<'_> {
         }
         let is_cut = chars.next().is_some();
         f.write_str(if is_cut { "\"…" } else { "\"" })
+    }
+}
+
+/// What logs show in the place of a text that may hold a token; its length, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HiddenToken(pub usize);
+
+impl fmt::Display for HiddenToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(a token, {} bytes)", self.0)
     }
 }
 

@@ -216,13 +216,20 @@ impl fmt::Display for Sentence<'_> {
             TokenError::Encrypted => f.write_str(
                 "the token is encrypted (five parts): let the issuer sign its tokens only",
             ),
-            TokenError::Malformed(malformation) => write!(f, "the token {malformation}"),
-            TokenError::Algorithm(wrong) => wrong.fmt(f),
+            TokenError::Malformed(malformation) => {
+                f.write_str("the token ")?;
+                malformation.write(f, !shown.is_empty())
+            }
+            TokenError::Algorithm(wrong) => wrong.write(f, !shown.is_empty()),
             TokenError::UnknownIssuer(other) => other.write(f, shown.has(LoggedClaim::Issuer)),
-            TokenError::UnknownKey(absent) => absent.write(f, shown.has(LoggedClaim::KeyId)),
-            TokenError::Signature(wrong) => wrong.write(f, shown.has(LoggedClaim::KeyId)),
+            TokenError::UnknownKey(absent) => absent.write(f, shown),
+            TokenError::Signature(wrong) => wrong.write(f, shown),
             TokenError::KeysUnavailable { .. } => {
                 f.write_str("the issuer's keys are not available")
+            }
+            TokenError::Expired { .. } if shown.is_empty() => f.write_str("the token has expired"),
+            TokenError::NotYetValid { .. } if shown.is_empty() => {
+                f.write_str("the token is not valid yet")
             }
             TokenError::Expired { at, now } => {
                 let ago = elapsed(*at, *now);
@@ -239,7 +246,8 @@ impl fmt::Display for Sentence<'_> {
                 mismatch.write(f, "client", shown.has(LoggedClaim::Client))
             }
             TokenError::NotAccessToken(fault) => {
-                write!(f, "the token is not an access token: {fault}")
+                f.write_str("the token is not an access token: ")?;
+                fault.write(f, !shown.is_empty())
             }
             TokenError::RequiredClaim(unmet) => unmet.write(f, shown.has_compared(&unmet.claim)),
             TokenError::SenderConstrained => {
@@ -256,17 +264,18 @@ impl fmt::Display for Sentence<'_> {
     }
 }
 
-impl fmt::Display for WrongAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the token's alg is {}", self.found)?;
+impl WrongAlgorithm {
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
+        f.write_str("the token's alg is ")?;
+        match is_shown {
+            true => self.found.fmt(f)?,
+            false => f.write_str("another")?,
+        }
         if self.allowed.is_empty() {
             return f.write_str(", which no issuer may use");
         }
-        write!(
-            f,
-            ", and the issuer's entry allows {}",
-            self.allowed.join(", ")
-        )
+        let allowed = self.allowed.join(", ");
+        write!(f, ", and the issuer's entry allows {allowed}")
     }
 }
 
@@ -287,21 +296,18 @@ impl OtherIssuer {
 }
 
 impl AbsentKey {
-    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
-        let algorithm = self.algorithm;
+    fn write(&self, f: &mut fmt::Formatter<'_>, shown: LoggedClaims) -> fmt::Result {
         match &self.key_id {
-            Some(key_id) if is_shown => write!(
-                f,
-                "no key of the issuer has the token's kid {key_id} and alg {algorithm}"
-            )?,
-            Some(_) => write!(
-                f,
-                "no key of the issuer has the token's kid and alg {algorithm}"
-            )?,
-            None => write!(
-                f,
-                "the token has no kid, and the issuer has not one key for alg {algorithm}"
-            )?,
+            Some(_) => f.write_str("no key of the issuer has the token's kid")?,
+            None => f.write_str("the token has no kid, and the issuer has not one key")?,
+        }
+        if let Some(key_id) = shown_key_id(&self.key_id, shown) {
+            write!(f, " {key_id}")?;
+        }
+        let before_alg = if self.key_id.is_some() { "and" } else { "for" };
+        match shown.is_empty() {
+            true => write!(f, " {before_alg} its alg")?,
+            false => write!(f, " {before_alg} alg {}", self.algorithm)?,
         }
         if self.present.is_empty() {
             return f.write_str("; the issuer's keys have no kid");
@@ -311,13 +317,21 @@ impl AbsentKey {
 }
 
 impl WrongSignature {
-    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, shown: LoggedClaims) -> fmt::Result {
         f.write_str("the token's signature is not that of the issuer's key")?;
-        match &self.key_id {
-            Some(key_id) if is_shown => write!(f, " {key_id} for {}", self.algorithm),
-            _ => write!(f, " for {}", self.algorithm),
+        if let Some(key_id) = shown_key_id(&self.key_id, shown) {
+            write!(f, " {key_id}")?;
+        }
+        match shown.is_empty() {
+            true => Ok(()),
+            false => write!(f, " for {}", self.algorithm),
         }
     }
+}
+
+/// Returns a key id that the log may show.
+fn shown_key_id(key_id: &Option<Excerpt>, shown: LoggedClaims) -> Option<&Excerpt> {
+    key_id.as_ref().filter(|_| shown.has(LoggedClaim::KeyId))
 }
 
 impl Mismatch {

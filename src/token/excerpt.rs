@@ -3,10 +3,10 @@
 use std::fmt;
 
 use crate::policy::Claim;
-use crate::telemetry::Quoted;
+use crate::telemetry::{HiddenToken, Quoted, may_hold_token};
 
 /// The number of bytes that are kept of a text: more than [`Quoted`] shows, so that it sees whether
-/// the text goes on, and whether it holds a token.
+/// the text goes on.
 const MAX_BYTES: usize = 512;
 
 /// The number of texts that are kept of a list.
@@ -14,23 +14,48 @@ const MAX_TEXTS: usize = 8;
 
 /// The beginning of a text that a peer wrote. It is shown as one line in quotation marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt(Box<str>);
+pub struct Excerpt {
+    beginning: Box<str>,
+    /// The length of the whole text, in bytes, if it may hold a token.
+    hidden: Option<usize>,
+}
 
 impl Excerpt {
-    /// Keeps the beginning of a text.
+    /// Keeps the beginning of a text, and nothing of one that may hold a token: its beginning alone
+    /// may not show that.
     pub(super) fn of(text: &str) -> Self {
-        Self(beginning(text).into())
+        if may_hold_token(text) {
+            return Self {
+                beginning: Box::default(),
+                hidden: Some(text.len()),
+            };
+        }
+        Self {
+            beginning: beginning(text).into(),
+            hidden: None,
+        }
+    }
+
+    /// Returns the text without quotation marks, or what is shown in its place.
+    pub(super) fn into_text(self) -> Box<str> {
+        match self.hidden {
+            Some(bytes) => HiddenToken(bytes).to_string().into(),
+            None => self.beginning,
+        }
     }
 }
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Quoted(&self.0).fmt(f)
+        match self.hidden {
+            Some(bytes) => HiddenToken(bytes).fmt(f),
+            None => Quoted(&self.beginning).fmt(f),
+        }
     }
 }
 
 /// Returns at most [`MAX_BYTES`] of a text.
-pub(super) fn beginning(text: &str) -> &str {
+fn beginning(text: &str) -> &str {
     let mut end = text.len().min(MAX_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -154,9 +179,24 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_text_has_a_bound() {
         let long = "é".repeat(4096);
-        assert_eq!(Excerpt::of(&long).0.len(), MAX_BYTES);
+        assert_eq!(Excerpt::of(&long).beginning.len(), MAX_BYTES);
         assert_eq!(beginning(&format!("a{long}")).len(), MAX_BYTES - 1);
         assert!(Excerpt::of(&long).to_string().ends_with("\"…"));
+    }
+
+    #[test]
+    fn a_text_that_holds_a_token_is_shown_by_its_whole_length() {
+        let long = "c2ln".repeat(400);
+        for text in [
+            format!("eyJhbGciOiJSUzI1NiJ9.{long}.{long}"),
+            // Only its third part, which is far behind, shows that it is a token.
+            format!("eyAiYWxnIjoiUlMyNTYifQ.{long}.{long}"),
+        ] {
+            let shown = format!("(a token, {} bytes)", text.len());
+            assert_eq!(Excerpt::of(&text).to_string(), shown);
+            assert_eq!(*Excerpt::of(&text).into_text(), *shown);
+        }
+        assert_eq!(&*Excerpt::of("a\"").into_text(), "a\"");
     }
 
     #[test]

@@ -32,28 +32,29 @@ pub enum KindFault {
     Unmarked,
 }
 
-impl fmt::Display for KindFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl KindFault {
+    /// Writes the fault, with the texts of the token if they are shown.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
         match self {
             Self::TokenUse { found, wanted } => {
                 write!(f, "the issuer's entry requires token_use {wanted}, and ")?;
-                match found {
-                    Some(found) => write!(f, "it is {found}"),
-                    None => f.write_str("there is none"),
-                }
+                write_other(f, found.as_ref(), is_shown)
+            }
+            Self::HeaderTyp(_) if !is_shown => {
+                f.write_str("\"typ\" in its header is that of another kind")
             }
             Self::HeaderTyp(typ) => write!(f, "\"typ\" in its header is {typ}"),
             Self::NotAtJwt(typ) => {
                 f.write_str("the issuer's entry requires \"typ\" \"at+jwt\" in the header, and ")?;
-                match typ {
-                    Some(typ) => write!(f, "it is {typ}"),
-                    None => f.write_str("there is none"),
-                }
+                write_other(f, typ.as_ref(), is_shown)
             }
             Self::Rfc9068(name) => write!(
                 f,
                 "\"typ\" is at+jwt, which requires the claim \"{name}\" (RFC 9068 section 2.2)"
             ),
+            Self::ClaimTyp(_) if !is_shown => {
+                f.write_str("its claim \"typ\" is that of another kind")
+            }
             Self::ClaimTyp(typ) => write!(f, "its claim \"typ\" is {typ}"),
             Self::IdToken(name) => write!(f, "it has \"{name}\", which only ID tokens have"),
             Self::Nonce => {
@@ -65,5 +66,14 @@ impl fmt::Display for KindFault {
                  \"untyped\"",
             ),
         }
+    }
+}
+
+/// Writes what a token has instead of the value that it must have.
+fn write_other(f: &mut fmt::Formatter<'_>, found: Option<&Excerpt>, is_shown: bool) -> fmt::Result {
+    match found {
+        Some(found) if is_shown => write!(f, "it is {found}"),
+        Some(_) => f.write_str("it is another"),
+        None => f.write_str("there is none"),
     }
 }

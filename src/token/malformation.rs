@@ -88,9 +88,10 @@ pub enum JsonFault {
     TooDeep,
 }
 
-impl fmt::Display for Malformation {
-    /// Writes a clause that begins with a verb: "has 2 parts instead of 3".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Malformation {
+    /// Writes a clause that begins with a verb: "has 2 parts and not the 3 of a JWT". It has the
+    /// texts of the token if they are shown.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
         match self {
             Self::NotAscii => f.write_str("has characters that no token has"),
             Self::Quoted => f.write_str("stands in quotation marks"),
@@ -107,6 +108,12 @@ impl fmt::Display for Malformation {
                 f.write_str("has 2 parts and not the 3 of a JWT: it may have been cut off")
             }
             Self::Parts(parts) => write!(f, "has {parts} parts and not the 3 of a JWT"),
+            Self::Base64 { part, at: Some(_) } if !is_shown => {
+                write!(
+                    f,
+                    "is not base64url in its {part}: it has another character"
+                )
+            }
             Self::Base64 {
                 part,
                 at: Some(char),
@@ -118,6 +125,9 @@ impl fmt::Display for Malformation {
                 f,
                 "is not base64url in its {part}, where the last character is missing or wrong: it may have been cut off"
             ),
+            Self::NotJson(part, JsonFault::Twice(_)) if !is_shown => {
+                write!(f, "has a member twice in its {part}")
+            }
             Self::NotJson(part, fault) => write_json_fault(f, *part, fault),
             Self::Extension(name) => write!(
                 f,

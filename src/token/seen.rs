@@ -1,7 +1,6 @@
 //! A token as the access log describes it.
 
-use super::excerpt::beginning;
-use super::{BearerToken, Outline};
+use super::{BearerToken, Excerpt, Outline};
 use crate::policy::SharedPrincipal;
 
 /// The token of a request, as far as it was read.
@@ -41,5 +40,5 @@ impl SeenToken {
 }
 
 fn bounded(text: Option<Box<str>>) -> Option<Box<str>> {
-    Some(beginning(&text?).into())
+    Some(Excerpt::of(&text?).into_text())
 }

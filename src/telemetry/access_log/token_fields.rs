@@ -1,7 +1,7 @@
 //! What a line of the access log shows of the request's token.
 
 use super::json::{push_char, push_json};
-use crate::telemetry::quoted::may_hold_token;
+use crate::telemetry::quoted::{HiddenToken, may_hold_token};
 
 /// The largest number of characters of a text, as in [`crate::telemetry::Quoted`].
 const MAX_CHARS: usize = 120;
@@ -99,7 +99,7 @@ fn push_name(out: &mut Vec<u8>, name: &str) {
 /// Appends the beginning of a text as a JSON string of printable characters.
 fn push_bounded(out: &mut Vec<u8>, text: &str, max_chars: usize) {
     if may_hold_token(text) {
-        return push_json(out, &format!("(a token, {} bytes)", text.len()));
+        return push_json(out, &HiddenToken(text.len()).to_string());
     }
     out.push(b'"');
     // Most texts need no change and are copied.
