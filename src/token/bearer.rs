@@ -334,6 +334,9 @@ mod tests {
                 "a scheme with which",
             ),
             (BEARER, "Digest2 t", "a scheme with which"),
+            (BEARER, "CorrectHorse battery staple", "a scheme with which"),
+            (BEARER, "aws4-hmac-sha256 t", "the scheme AWS4-HMAC-SHA256,"),
+            (BEARER, "scram-sha-256 t", "the scheme SCRAM-SHA-256,"),
             (BEARER, "Bearer\tt", "without a space after it"),
             (BEARER, "BearereyJ.e30.x", "without a space after it"),
             (

@@ -24,7 +24,7 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
     vec![
         TokenError::Missing,
         TokenError::WrongScheme(Box::new(OtherCredential::Bare(true))),
-        TokenError::WrongScheme(Box::new(OtherCredential::Scheme(Some("Basic".into())))),
+        TokenError::WrongScheme(Box::new(OtherCredential::Scheme(Some("Basic")))),
         TokenError::Several,
         TokenError::TooLong { bytes: 2, limit: 1 },
         TokenError::Placeholder(Placeholder::Nothing),

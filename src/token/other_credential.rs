@@ -4,8 +4,36 @@ use std::fmt;
 
 use super::Source;
 
-/// The longest scheme that is shown; a longer word may be a credential.
-const MAX_SCHEME: usize = 16;
+/// The schemes that are shown: those of IANA's registry, and others that services take. Another word
+/// may be a part of a credential.
+const SCHEMES: [&str; 26] = [
+    "Basic",
+    "Concealed",
+    "Digest",
+    "DPoP",
+    "GNAP",
+    "HOBA",
+    "Mutual",
+    "Negotiate",
+    "NTLM",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "vapid",
+    "AWS4-HMAC-SHA256",
+    "ApiKey",
+    "Api-Key",
+    "GoogleLogin",
+    "Hawk",
+    "HMAC",
+    "JWT",
+    "Key",
+    "MAC",
+    "SharedAccessSignature",
+    "SharedKey",
+    "Token",
+];
 
 /// The scheme of a bearer token, in lower case.
 const BEARER: &str = "bearer";
@@ -23,8 +51,8 @@ pub enum OtherCredential {
     NoSpace,
     /// The scheme `Bearer`, where the route takes a token without a scheme.
     Bearer,
-    /// Another scheme; `None` if the word may be something else.
-    Scheme(Option<Box<str>>),
+    /// Another scheme; `None` if it is none that is known, and may be something else.
+    Scheme(Option<&'static str>),
     /// Any content, where the route does not look at the field.
     Unused,
 }
@@ -54,7 +82,10 @@ impl OtherCredential {
         if is_bearer_with_colon(scheme) {
             return Some(Self::Colon);
         }
-        Some(Self::Scheme(is_scheme(scheme).then(|| scheme.into())))
+        let mut known = SCHEMES.into_iter();
+        Some(Self::Scheme(
+            known.find(|known| known.eq_ignore_ascii_case(scheme)),
+        ))
     }
 }
 
@@ -81,13 +112,6 @@ fn starts_with_bearer(text: &str) -> bool {
 fn is_bearer_with_colon(scheme: &str) -> bool {
     let word = scheme.strip_suffix(':');
     word.is_some_and(|word| word.eq_ignore_ascii_case(BEARER))
-}
-
-/// Returns whether a word is a scheme that may be shown: short, and of letters as all registered
-/// ones are, so that it is no part of a credential.
-fn is_scheme(word: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
-    word.len() <= MAX_SCHEME && word.bytes().all(is_word)
 }
 
 impl fmt::Display for OtherCredential {
