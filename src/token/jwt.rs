@@ -52,12 +52,14 @@ impl<'t> Jwt<'t> {
         };
         // Five parts are a JWE (requirements.md#d32); more are an attempt to keep a parser busy
         // (attacks.md#row-16).
-        if payload.contains('.') || signature.is_empty() {
+        if payload.contains('.') {
             return Err(other_text(token));
         }
         let header = match parsed_header(header) {
             Ok(header) => header,
-            Err(_) if !parts::is_jose_header(header) => return Err(other_text(token)),
+            Err(_) if signature.is_empty() || !parts::is_jose_header(header) => {
+                return Err(other_text(token));
+            }
             Err(malformation) => return Err(malformation.into()),
         };
         let name = header.algorithm.ok_or(Malformation::Missing {
@@ -71,6 +73,10 @@ impl<'t> Jwt<'t> {
                 WrongAlgorithm { found, allowed }.into(),
             ));
         };
+        // After `alg`: a token with `none` has an empty signature (RFC 7515 appendix A.5).
+        if signature.is_empty() {
+            return Err(other_text(token));
+        }
         let claims = parse_object(&decoded(payload, Part::Claims)?);
         let claims = claims.map_err(|fault| Malformation::NotJson(Part::Claims, fault))?;
         let issuer = required(&claims, "iss", Claim::as_text, STRING)?.into();
@@ -94,6 +100,11 @@ impl<'t> Jwt<'t> {
             Ok(bytes) if bytes.len() == wanted => None,
             Ok(bytes) => Some(Malformation::SignatureLength {
                 found: bytes.len(),
+                wanted,
+            }),
+            // The last character is missing or wrong, and many more may be missing.
+            Err(Malformation::Base64 { at: None, .. }) => Some(Malformation::SignatureCut {
+                about: self.signature.len() * 3 / 4,
                 wanted,
             }),
             Err(malformation) => Some(malformation),
@@ -124,9 +135,12 @@ fn other_text(token: &str) -> TokenError {
         return Malformation::Blank.into();
     }
     if !parts::is_jose_header(token) {
-        return match parts::has_prefix(token) {
-            true => Malformation::Prefix.into(),
-            false => TokenError::Opaque,
+        return if parts::has_prefix(token) {
+            Malformation::Prefix.into()
+        } else if parts::has_cut_header(token) {
+            Malformation::HeaderCut.into()
+        } else {
+            TokenError::Opaque
         };
     }
     if let Some(at) = token.chars().find(|char| !parts::may_have(*char)) {
@@ -280,6 +294,11 @@ mod tests {
             ("{{token}}".to_owned(), "a template"),
             ("ya29.a0AfH6SMBxyz".to_owned(), "opaque"),
             ("v4.public.eyJ".to_owned(), "opaque"),
+            (format!("bearer:{good}"), "something in front of its header"),
+            (good[1..].to_owned(), "cut off at the start"),
+            (good[20..].to_owned(), "cut off at the start"),
+            (format!("token={}", &good[3..]), "cut off at the start"),
+            (format!(".{}.c2ln", parts[1]), "cut off at the start"),
             (format!("token={good}"), "something in front of its header"),
             (format!("s:{good}"), "something in front of its header"),
             (format!(" {good}"), "has a blank in it"),
@@ -302,6 +321,14 @@ mod tests {
             (good.replace('.', "%2E"), "it has the character '%'"),
             (format!("{}.{}", parts[0], parts[1]), "has 2 parts"),
             (format!("{}.{}.", parts[0], parts[1]), "has no signature"),
+            (
+                format!(
+                    "{}.{}.",
+                    URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#),
+                    parts[1]
+                ),
+                "alg is \"none\", which no issuer may use",
+            ),
             (
                 format!("{}=.{}.c2ln", parts[0], parts[1]),
                 "in its header: it has the character '='",
@@ -349,6 +376,46 @@ mod tests {
             assert!(error.contains(says), "{shown}: {error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_cut_signature_has_its_length() {
+        let signed = |signature: &str| {
+            let good = token(r#"{"alg":"ES256"}"#, CLAIMS);
+            let text = format!("{}{signature}", good.strip_suffix("c2ln").unwrap());
+            let jwt = Jwt::parse(&text).unwrap();
+            jwt.signature_fault(64)
+                .map(|fault| TokenError::from(fault).to_string())
+        };
+        let whole = URL_SAFE_NO_PAD.encode([0xff; 64]);
+        assert_eq!(signed(&whole), None);
+        for (missing, says) in [
+            (
+                1,
+                "a signature of about 63 bytes, and the key makes 64: it may have been cut off",
+            ),
+            (
+                2,
+                "a signature of 63 bytes, and the key makes 64: it may have been cut off",
+            ),
+            (3, "a signature of about 62 bytes,"),
+            (4, "a signature of about 61 bytes,"),
+            (81, "a signature of about 3 bytes,"),
+            (82, "a signature of 3 bytes,"),
+        ] {
+            let said = signed(&whole[..whole.len() - missing]).unwrap();
+            assert!(said.contains(says), "{missing}: {said}");
+        }
+        let wrong = signed(&format!("{}x", &whole[..85])).unwrap();
+        assert!(
+            wrong.ends_with("in its signature, where the last character is wrong"),
+            "{wrong}"
+        );
+        let long = signed(&format!("{whole}AAA")).unwrap();
+        assert!(
+            long.ends_with("of about 66 bytes, and the key makes 64"),
+            "{long}"
+        );
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Malformation {
     SchemeTwice,
     /// Something stands in front of the header, such as `token=`.
     Prefix,
+    /// The text ends like a JWT and does not begin like one.
+    HeaderCut,
     /// The text has a blank or a line break in the middle.
     Blank,
     /// The text is JSON, such as the whole response of a token endpoint.
@@ -55,6 +57,18 @@ pub enum Malformation {
     },
     /// The third part is empty.
     NoSignature,
+    /// The signature is not base64url, since its last character is missing or wrong.
+    SignatureCut {
+        /// The number of bytes that its characters stand for.
+        about: usize,
+        /// The number of bytes that it must have.
+        wanted: usize,
+    },
+    /// A list has an item of another type than its name requires.
+    Item {
+        /// The name of the claim.
+        name: &'static str,
+    },
     /// The signature does not have the length of the key's signatures.
     SignatureLength {
         /// The number of bytes that it has.
@@ -97,6 +111,9 @@ impl Malformation {
             Self::Quoted => f.write_str("stands in quotation marks"),
             Self::SchemeTwice => f.write_str("begins with \"Bearer\": the scheme was added twice"),
             Self::Prefix => f.write_str("has something in front of its header"),
+            Self::HeaderCut => f.write_str(
+                "does not begin with the header of a JWT: it may have been cut off at the start",
+            ),
             Self::Blank => f.write_str("has a blank in it: more than one word follows the scheme"),
             Self::Json => f.write_str(
                 "is JSON and not a JWT: the client may have sent the whole token response",
@@ -145,17 +162,31 @@ impl Malformation {
                 "has {found} for \"{name}\" in its {part}, which must be {wanted}"
             ),
             Self::NoSignature => f.write_str("has no signature: its third part is empty"),
+            Self::Item { name } => write!(
+                f,
+                "has a list for \"{name}\" in its claims with an item that is no string"
+            ),
+            Self::SignatureCut { about, wanted } if about == wanted => {
+                f.write_str("is not base64url in its signature, where the last character is wrong")
+            }
+            Self::SignatureCut { about, wanted } => {
+                write!(f, "has a signature of about {about} bytes")?;
+                write_key_length(f, *about, *wanted)
+            }
             Self::SignatureLength { found, wanted } => {
-                write!(
-                    f,
-                    "has a signature of {found} bytes, and the key makes {wanted}"
-                )?;
-                match found < wanted {
-                    true => f.write_str(": it may have been cut off"),
-                    false => Ok(()),
-                }
+                write!(f, "has a signature of {found} bytes")?;
+                write_key_length(f, *found, *wanted)
             }
         }
+    }
+}
+
+/// Writes how long the signatures of the key are.
+fn write_key_length(f: &mut fmt::Formatter<'_>, found: usize, wanted: usize) -> fmt::Result {
+    write!(f, ", and the key makes {wanted}")?;
+    match found < wanted {
+        true => f.write_str(": it may have been cut off"),
+        false => Ok(()),
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Placeholder {
     Template(&'static [&'static str; 2]),
     /// The name of a shell's variable.
     Variable,
+    /// A word that names a token, such as `YOUR_ACCESS_TOKEN`.
+    Name,
 }
 
 impl Placeholder {
@@ -50,9 +52,15 @@ impl Placeholder {
             return Some(Self::Nothing);
         }
         for word in WORDS {
-            if text.eq_ignore_ascii_case(word) {
+            // A program may have joined three parts that it does not have.
+            let mut parts = text.split('.');
+            if text.eq_ignore_ascii_case(word) || parts.all(|part| part.eq_ignore_ascii_case(word))
+            {
                 return Some(Self::Word(word));
             }
+        }
+        if is_name(text) {
+            return Some(Self::Name);
         }
         // An object of JSON has quotation marks and is no template.
         let mut templates = TEMPLATES.iter();
@@ -62,6 +70,15 @@ impl Placeholder {
         }
         text.starts_with('$').then_some(Self::Variable)
     }
+}
+
+/// Returns whether a text is a name of upper-case words, one of which says that it is a token.
+fn is_name(text: &str) -> bool {
+    text.contains('_')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        && text.split('_').any(|word| matches!(word, "TOKEN" | "JWT"))
 }
 
 fn is_between(text: &str, marks: &Marks) -> bool {
@@ -78,6 +95,7 @@ impl fmt::Display for Placeholder {
             Self::Template([open, close]) => {
                 write!(f, "a template that was not filled in, \"{open}…{close}\"")
             }
+            Self::Name => f.write_str("a word that names a token, such as \"YOUR_TOKEN\""),
             Self::Variable => f.write_str("the name of a variable, \"$…\""),
         }
     }
@@ -99,10 +117,26 @@ mod tests {
             ("${TOKEN}", Placeholder::Template(&["${", "}"])),
             ("<access_token>", Placeholder::Template(&["<", ">"])),
             ("$TOKEN", Placeholder::Variable),
+            ("YOUR_ACCESS_TOKEN", Placeholder::Name),
+            ("JWT_HERE", Placeholder::Name),
+            (
+                "undefined.undefined.undefined",
+                Placeholder::Word("undefined"),
+            ),
+            ("null.NULL", Placeholder::Word("null")),
         ] {
             assert_eq!(Placeholder::of(text), Some(found), "{text}");
         }
-        for text in ["nullable", "{\"access_token\":1}", "eyJ.e30.x", "<", "%"] {
+        for text in [
+            "nullable",
+            "{\"access_token\":1}",
+            "eyJ.e30.x",
+            "<",
+            "%",
+            "A_B",
+            "A_TOKEN_1",
+            "nil.x",
+        ] {
             assert_eq!(Placeholder::of(text), None, "{text}");
         }
     }

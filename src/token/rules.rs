@@ -38,7 +38,13 @@ impl Rules {
     /// The fault of a claim with the wrong type.
     pub(super) fn check_types(&self, claims: &Claims) -> Result<(), Malformation> {
         if self.audience != Audience::Any {
-            optional(claims, "aud", Claim::as_texts, STRINGS)?;
+            let name = "aud";
+            match claims.get(name) {
+                Some(claim @ Claim::List(_)) if claim.as_texts().is_none() => {
+                    return Err(Malformation::Item { name });
+                }
+                _ => optional(claims, name, Claim::as_texts, STRINGS)?,
+            };
         }
         if self.token_use.is_some() {
             optional(claims, "token_use", Claim::as_text, STRING)?;
