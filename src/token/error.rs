@@ -1,6 +1,8 @@
 //! The errors of a request's token, with what was found and what was expected.
 
 use std::fmt::{self, Display as _};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::excerpt::{Excerpt, Excerpts, ShownClaim};
@@ -101,8 +103,10 @@ pub struct OtherIssuer {
     pub found: Excerpt,
     /// The issuers of the route.
     pub accepted: Excerpts,
-    /// The issuer of the route that differs by a final slash only.
-    pub differs_by_slash: Option<Excerpt>,
+    /// The issuer of the route that differs by a final slash or by case only.
+    pub near: Option<NearMiss>,
+    /// The name of another issuer of the configuration that has this `iss`.
+    pub elsewhere: Option<Arc<str>>,
 }
 
 /// A key that the issuer does not have.
@@ -114,13 +118,17 @@ pub struct AbsentKey {
     pub algorithm: &'static str,
     /// The key ids that the issuer has.
     pub present: Excerpts,
+    /// The algorithms of the keys that have the `kid`; empty if there are none.
+    pub others: Vec<&'static str>,
 }
 
 /// A signature that is not the issuer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongSignature {
-    /// `kid`
+    /// The `kid` of the key; `None` if it has none, or if several were tried.
     pub key_id: Option<Excerpt>,
+    /// Set if several keys were tried.
+    pub is_of_none: bool,
     /// `alg`
     pub algorithm: &'static str,
 }
@@ -132,6 +140,42 @@ pub struct Mismatch {
     pub found: Excerpts,
     /// The values of the issuer's entry.
     pub wanted: Excerpts,
+    /// The one of them from which a value of the token hardly differs.
+    pub near: Option<NearMiss>,
+}
+
+/// An accepted text from which a text of the token hardly differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearMiss {
+    /// The accepted text.
+    wanted: Excerpt,
+    /// The difference.
+    by: &'static str,
+}
+
+impl NearMiss {
+    /// Finds the accepted text; `None` if each one differs by more.
+    pub(super) fn find<'t>(
+        found: &str,
+        accepted: impl IntoIterator<Item = &'t str>,
+    ) -> Option<Self> {
+        for wanted in accepted {
+            let by = if differs_by_slash(wanted, found) {
+                "the final slash"
+            } else if wanted.eq_ignore_ascii_case(found) {
+                "upper and lower case"
+            } else {
+                continue;
+            };
+            let wanted = Excerpt::of(wanted);
+            return Some(Self { wanted, by });
+        }
+        None
+    }
+}
+
+fn differs_by_slash(one: &str, other: &str) -> bool {
+    one.strip_suffix('/') == Some(other) || other.strip_suffix('/') == Some(one)
 }
 
 /// A required claim that the token does not have.
@@ -235,6 +279,13 @@ impl fmt::Display for Sentence<'_> {
                 let ago = elapsed(*at, *now);
                 write!(f, "the token expired {ago} ago, at {}", Moment(*at))
             }
+            TokenError::NotYetValid {
+                from: UnixTime(from),
+                ..
+            } if MILLISECONDS.contains(from) => write!(
+                f,
+                "the token's nbf is {from}, which looks like milliseconds and must be seconds"
+            ),
             TokenError::NotYetValid { from, now } => {
                 let left = elapsed(*now, *from);
                 write!(f, "the token is valid in {left}, from {}", Moment(*from))
@@ -285,13 +336,14 @@ impl OtherIssuer {
         if is_shown {
             write!(f, "{} ", self.found)?;
         }
-        if let Some(near) = &self.differs_by_slash {
-            return write!(
-                f,
-                "differs by the final slash only from the route's issuer {near}"
-            );
+        if let Some(NearMiss { wanted, by }) = &self.near {
+            return write!(f, "differs by {by} only from the route's issuer {wanted}");
         }
-        write!(f, "is none of the route's issuers: {}", self.accepted)
+        write!(f, "is none of the route's issuers: {}", self.accepted)?;
+        match &self.elsewhere {
+            Some(name) => write!(f, "; it is that of the issuer \"{name}\" of other routes"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -309,6 +361,10 @@ impl AbsentKey {
             true => write!(f, " {before_alg} its alg")?,
             false => write!(f, " {before_alg} alg {}", self.algorithm)?,
         }
+        if !self.others.is_empty() {
+            let others = self.others.join(", ");
+            return write!(f, ": the key with this kid is for {others}");
+        }
         if self.present.is_empty() {
             return f.write_str("; the issuer's keys have no kid");
         }
@@ -318,7 +374,10 @@ impl AbsentKey {
 
 impl WrongSignature {
     fn write(&self, f: &mut fmt::Formatter<'_>, shown: LoggedClaims) -> fmt::Result {
-        f.write_str("the token's signature is not that of the issuer's key")?;
+        f.write_str(match self.is_of_none {
+            true => "the token's signature is that of none of the issuer's keys",
+            false => "the token's signature is not that of the issuer's key",
+        })?;
         if let Some(key_id) = shown_key_id(&self.key_id, shown) {
             write!(f, " {key_id}")?;
         }
@@ -343,7 +402,13 @@ impl Mismatch {
         } else {
             write!(f, "the token's {name} is another")?;
         }
-        write!(f, ", and the issuer's entry accepts {}", self.wanted)
+        write!(f, ", and the issuer's entry accepts {}", self.wanted)?;
+        match &self.near {
+            Some(NearMiss { wanted, by }) if is_shown => {
+                write!(f, ": it differs from {wanted} by {by} only")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -361,6 +426,10 @@ impl UnmetClaim {
         }
     }
 }
+
+/// The times that are in milliseconds rather than in seconds: after the year 5000 in seconds, and
+/// from 1973 to 5138 in milliseconds.
+const MILLISECONDS: Range<u64> = 100_000_000_000..100_000_000_000_000;
 
 /// A time as a date, as far as there is one.
 struct Moment(UnixTime);

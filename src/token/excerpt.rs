@@ -36,6 +36,11 @@ impl Excerpt {
         }
     }
 
+    /// Returns whether the text is this one, and not too long to be kept whole.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.hidden.is_none() && *self.beginning == *text && text.len() < MAX_BYTES
+    }
+
     /// Returns the text without quotation marks, or what is shown in its place.
     pub(super) fn into_text(self) -> Box<str> {
         match self.hidden {

@@ -40,15 +40,18 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
         TokenError::UnknownIssuer(Box::new(OtherIssuer {
             found: found(),
             accepted: wanted(),
-            differs_by_slash: None,
+            near: None,
+            elsewhere: None,
         })),
         TokenError::UnknownKey(Box::new(AbsentKey {
             key_id: key_id(),
             algorithm: "RS256",
             present: wanted(),
+            others: Vec::new(),
         })),
         TokenError::Signature(Box::new(WrongSignature {
             key_id: key_id(),
+            is_of_none: false,
             algorithm: "RS256",
         })),
         TokenError::KeysUnavailable {
@@ -65,10 +68,12 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
         TokenError::Audience(Box::new(Mismatch {
             found: founds(),
             wanted: wanted(),
+            near: None,
         })),
         TokenError::Client(Box::new(Mismatch {
             found: Excerpts::default(),
             wanted: wanted(),
+            near: None,
         })),
         TokenError::NotAccessToken(Box::new(KindFault::HeaderTyp(found()))),
         TokenError::NotAccessToken(Box::new(KindFault::Unmarked)),

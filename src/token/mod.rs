@@ -38,7 +38,8 @@ pub use bearer::{BearerToken, Carrier};
 pub use cache::{SharedCache, WorkerCache};
 pub use claims::client;
 pub use error::{
-    AbsentKey, Mismatch, OtherIssuer, TokenError, UnmetClaim, WrongAlgorithm, WrongSignature,
+    AbsentKey, Mismatch, NearMiss, OtherIssuer, TokenError, UnmetClaim, WrongAlgorithm,
+    WrongSignature,
 };
 pub use excerpt::{Excerpt, Excerpts, ShownClaim};
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::access_token::kind_fault;
 use super::cache::{HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
-use super::error::{AbsentKey, Mismatch, OtherIssuer, UnmetClaim, WrongAlgorithm, WrongSignature};
+use super::error::{
+    AbsentKey, Mismatch, NearMiss, OtherIssuer, UnmetClaim, WrongAlgorithm, WrongSignature,
+};
 use super::excerpt::{Excerpt, Excerpts, ShownClaim};
 use super::jwt::Jwt;
 use super::verifier_id::VerifierId;
 use super::{Audience, BearerToken, ClaimDemand, RequiredClaim, Rules, TokenError};
 use crate::clock::UnixTime;
-use crate::issuer::{Candidates, Issuer, Key, KeyError};
+use crate::issuer::{Algorithm, Candidates, Issuer, Key, KeyError, KeySet};
 use crate::policy::{Claims, Identity, Principal, ScopeSet, SharedPrincipal};
 use crate::telemetry::CacheResult;
 use crate::tls::Fingerprint;
@@ -75,6 +77,17 @@ impl From<TokenError> for Rejection<'_> {
             error,
             verifier: None,
             principal: None,
+        }
+    }
+}
+
+impl Rejection<'_> {
+    /// Says of an unknown `iss` whether it is that of another of these verifiers.
+    pub fn look_among(&mut self, verifiers: &[Arc<Verifier>]) {
+        if let TokenError::UnknownIssuer(other) = &mut self.error {
+            let mut named = verifiers.iter();
+            let named = named.find(|one| other.found.is(&one.issuer.entry().issuer));
+            other.elsewhere = named.map(|one| Arc::clone(one.name()));
         }
     }
 }
@@ -192,12 +205,18 @@ impl Verifier {
         if let Some(key) = self.signer_among(&tried, jwt) {
             return Ok(key);
         }
+        let mut all: Vec<_> = tried.iter().collect();
         let newer = issuer.newer_candidates(kid, algorithm, &tried).await;
         let Some(newer) = newer.map_err(|error| self.no_key(jwt, error))? else {
-            return Err(wrong_signature(jwt, &tried));
+            return Err(wrong_signature(jwt, &all));
         };
         let Some(key) = self.signer_among(&newer, jwt) else {
-            return Err(wrong_signature(jwt, &newer));
+            // The new key of a `kid` is in the place of the one before.
+            if kid.is_some() {
+                all.clear();
+            }
+            all.extend(newer.iter());
+            return Err(wrong_signature(jwt, &all));
         };
         issuer.confirm(&newer);
         Ok(key)
@@ -251,6 +270,7 @@ impl Verifier {
                     key_id: jwt.key_id.as_deref().map(Excerpt::of),
                     algorithm: jwt.algorithm.name(),
                     present: Excerpts::of(keys.keys.iter().filter_map(|key| key.kid())),
+                    others: algorithms_of(&keys, jwt.key_id.as_deref()),
                 }))
             }
             KeyError::Unavailable { retry_after } => TokenError::KeysUnavailable { retry_after },
@@ -268,18 +288,33 @@ impl Verifier {
 
 /// Returns the error of a signature that is none of these keys'. It is that of no key if it has not
 /// the form of any of theirs.
-fn wrong_signature(jwt: &Jwt<'_>, tried: &Candidates) -> TokenError {
+fn wrong_signature(jwt: &Jwt<'_>, tried: &[&Arc<Key>]) -> TokenError {
     let faults = tried
         .iter()
         .map(|key| jwt.signature_fault(key.signature_bytes()));
     let all: Option<Vec<_>> = faults.collect();
-    match all.and_then(|all| all.into_iter().next()) {
-        Some(malformation) => malformation.into(),
-        None => TokenError::Signature(Box::new(WrongSignature {
-            key_id: jwt.key_id.as_deref().map(Excerpt::of),
-            algorithm: jwt.algorithm.name(),
-        })),
+    if let Some(malformation) = all.and_then(|all| all.into_iter().next()) {
+        return malformation.into();
     }
+    let key_id = match tried {
+        [only] => only.kid(),
+        _ => None,
+    };
+    TokenError::Signature(Box::new(WrongSignature {
+        key_id: key_id.map(Excerpt::of),
+        is_of_none: tried.len() > 1,
+        algorithm: jwt.algorithm.name(),
+    }))
+}
+
+/// Returns the algorithms of the keys that have a `kid`.
+fn algorithms_of(keys: &KeySet, kid: Option<&str>) -> Vec<&'static str> {
+    let of_kid = |algorithm: &Algorithm| {
+        let mut fitting = keys.keys.iter().filter(|key| key.allows(*algorithm));
+        fitting.any(|key| kid.is_some() && key.kid() == kid)
+    };
+    let known = Algorithm::ALL.into_iter().filter(of_kid);
+    known.map(Algorithm::name).collect()
 }
 
 fn wrong_audience(rules: &Rules, registered: &Registered) -> TokenError {
@@ -290,13 +325,23 @@ fn wrong_audience(rules: &Rules, registered: &Registered) -> TokenError {
     TokenError::Audience(Box::new(Mismatch {
         found: Excerpts::of(registered.audience.iter().map(|one| &**one)),
         wanted,
+        near: near_audience(&rules.audience, registered),
     }))
+}
+
+fn near_audience(audience: &Audience, registered: &Registered) -> Option<NearMiss> {
+    let Audience::OneOf(accepted) = audience else {
+        return None;
+    };
+    let mut found = registered.audience.iter();
+    found.find_map(|found| NearMiss::find(found, accepted.iter().map(|one| &**one)))
 }
 
 fn wrong_client(rules: &Rules, registered: &Registered) -> TokenError {
     TokenError::Client(Box::new(Mismatch {
         found: Excerpts::of(registered.client.as_deref()),
         wanted: Excerpts::of(rules.client_ids.iter().map(|one| &**one)),
+        near: None,
     }))
 }
 
@@ -397,17 +442,13 @@ async fn verified<'v>(
 }
 
 fn unknown_issuer(verifiers: &[Arc<Verifier>], found: &str) -> TokenError {
-    let mut accepted = verifiers.iter().map(|one| &*one.issuer.entry().issuer);
-    let near = accepted.clone().find(|one| differs_by_slash(one, found));
+    let accepted = verifiers.iter().map(|one| &*one.issuer.entry().issuer);
     TokenError::UnknownIssuer(Box::new(OtherIssuer {
         found: Excerpt::of(found),
-        differs_by_slash: near.map(Excerpt::of),
-        accepted: Excerpts::of(&mut accepted),
+        near: NearMiss::find(found, accepted.clone()),
+        accepted: Excerpts::of(accepted),
+        elsewhere: None,
     }))
-}
-
-fn differs_by_slash(one: &str, other: &str) -> bool {
-    one.strip_suffix('/') == Some(other) || other.strip_suffix('/') == Some(one)
 }
 
 #[cfg(test)]

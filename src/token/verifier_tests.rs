@@ -253,6 +253,41 @@ async fn assert_verdict(
     }
 }
 
+#[tokio::test]
+async fn a_signature_of_none_of_several_keys_names_none() {
+    let (issuer, verifier) = published();
+    let keys = ["a", "b"].map(|kid| Signer::p256().jwk(kid));
+    for (count, says) in [
+        (1, "is not that of the issuer's key \"a\" for ES256"),
+        (2, "is that of none of the issuer's keys for ES256"),
+    ] {
+        fixture::end_fetch(&issuer, Some(&jwks(&keys[..count])));
+        let token = signed(&Signer::p256(), None, &issuer.entry().issuer, 0);
+        let verifiers = [Arc::clone(&verifier)];
+        let token = BearerToken::new(&token);
+        let refused = authenticate(&verifiers, token, 4096, None, EARLY).await;
+        let said = refused.unwrap_err().error.to_string();
+        assert!(said.ends_with(says), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_of_other_routes_is_named() {
+    let (issuer, verifier) = published();
+    let token = signed(&Signer::p256(), None, &issuer.entry().issuer, 0);
+    let refused = authenticate(&[], BearerToken::new(&token), 4096, None, EARLY).await;
+    let mut rejection = refused.unwrap_err();
+    rejection.look_among(&[]);
+    assert!(!rejection.error.to_string().contains("other routes"));
+    rejection.look_among(&[Arc::clone(&verifier)]);
+    let said = rejection.error.to_string();
+    let named = format!(
+        "it is that of the issuer \"{}\" of other routes",
+        verifier.name()
+    );
+    assert!(said.ends_with(&named), "{said}");
+}
+
 // The keys that a token is tried with can change while the key that signed it stays.
 #[tokio::test]
 async fn a_cached_token_without_a_kid_is_judged_by_the_keys_that_are_tried_now() {
