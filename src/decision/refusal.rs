@@ -188,7 +188,7 @@ impl Cause {
             Self::Shadowed { by } => format!("{sentence} \"{by}\"").into(),
             Self::Method { allow } => format!("{sentence} {allow}").into(),
             Self::Denied(Denial::InsufficientScope { missing, .. }) => {
-                format!("{sentence} {}", join(missing)).into()
+                format!("{sentence} {}", join_some(missing)).into()
             }
             Self::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
             Self::BodyCut => "the client closed its side of the connection \
@@ -249,11 +249,29 @@ pub(super) fn join(scopes: &[Scope]) -> String {
     text
 }
 
+/// The most characters of the scopes in a sentence, as in the member `scope` of a line.
+const MAX_SCOPE_CHARS: usize = 500;
+
+/// Joins the first of some scopes with spaces, and says how many more there are.
+fn join_some(scopes: &[Scope]) -> String {
+    let mut text = String::new();
+    for (index, scope) in scopes.iter().enumerate() {
+        if text.len() + 1 + scope.as_str().len() > MAX_SCOPE_CHARS {
+            return format!("{text} and {} more", scopes.len() - index)
+                .trim_start()
+                .to_owned();
+        }
+        text.push_str(if text.is_empty() { "" } else { " " });
+        text.push_str(scope.as_str());
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::telemetry::Label as _;
-    use crate::token::fixture::token_errors;
+    use crate::token::fixture::{FOUND, has_texts, token_errors};
 
     #[test]
     fn a_tokens_error_has_one_name_in_refusals_and_verifications() {
@@ -272,6 +290,44 @@ mod tests {
                 assert_eq!(detail.lines().count(), 1, "{detail}");
                 assert!(detail.len() < 512, "{detail}");
             }
+        }
+    }
+
+    #[test]
+    fn of_many_missing_scopes_the_sentence_has_the_first() {
+        let scopes = |count: usize| -> Vec<Scope> {
+            let names = (0..count).map(|number| format!("{number:049}"));
+            names.map(|name| Scope::parse(&name).unwrap()).collect()
+        };
+        let detail = |missing: Vec<Scope>| {
+            let denial = Denial::InsufficientScope {
+                missing,
+                needed: Vec::new(),
+            };
+            Cause::Denied(denial).detail(LoggedClaims::ALL).into_owned()
+        };
+        let (ten, many) = (detail(scopes(10)), detail(scopes(100)));
+        assert!(ten.ends_with(&format!(" {:049}", 9)), "{ten}");
+        assert_eq!(many, format!("{ten} and 90 more"));
+        let long = Scope::parse(&"x".repeat(600)).unwrap();
+        assert!(detail(vec![long]).ends_with(": and 1 more"));
+    }
+
+    #[test]
+    fn with_no_claims_a_sentence_has_nothing_of_the_token() {
+        for error in token_errors() {
+            let has_texts = has_texts(&error);
+            let needed = Vec::new();
+            let cause = Cause::Token { error, needed };
+            let (all, none) = (
+                cause.detail(LoggedClaims::ALL),
+                cause.detail(LoggedClaims::NONE),
+            );
+            assert!(!none.contains(FOUND), "{none}");
+            assert!(
+                !has_texts || all.contains(FOUND) || all.contains("no client"),
+                "{all}"
+            );
         }
     }
 
