@@ -24,6 +24,7 @@ pub use hygiene::{admit, check_body};
 pub use reason::{Blame, Reason};
 pub use refusal::{AmbiguityRefusal, Cause, Refusal};
 
+use http::header::AUTHORIZATION;
 use rule::Rule;
 
 use crate::config::AccessLog;
@@ -153,7 +154,10 @@ impl<'s> Routed<'s, '_> {
         let Rule { entry, route } = self.rule;
         let token = match self.credential() {
             Ok(token) => token,
-            Err(error) => return Err(self.unauthenticated(error.into(), None)),
+            Err(error) => {
+                let text = self.misplaced(&error);
+                return Err(self.unauthenticated(error.into(), text));
+            }
         };
         let carrier = token.and_then(|token| token.carrier());
         let server = &self.snapshot.config.server;
@@ -221,9 +225,10 @@ impl<'s> Routed<'s, '_> {
 
     fn unauthenticated(
         &self,
-        rejection: Rejection<'s>,
+        mut rejection: Rejection<'s>,
         token: Option<BearerToken<'_>>,
     ) -> Refusal<'s> {
+        rejection.look_among(&self.snapshot.verifiers);
         let Rule { entry, route } = self.rule;
         let token = match rejection.principal {
             Some(principal) => Some(SeenToken::Verified(principal)),
@@ -238,6 +243,16 @@ impl<'s> Routed<'s, '_> {
             verifier: rejection.verifier,
             token,
         }
+    }
+
+    /// Returns the content of an `Authorization` field in which the route finds no token: it may
+    /// have one nevertheless, which helps the operator.
+    fn misplaced(&self, error: &TokenError) -> Option<BearerToken<'_>> {
+        let TokenError::WrongScheme(_) = error else {
+            return None;
+        };
+        let field = self.facts.head.headers.get(AUTHORIZATION)?;
+        Some(BearerToken::new(field.to_str().ok()?))
     }
 
     /// Describes a token that was not verified, if the log shows it: such tokens cost their senders

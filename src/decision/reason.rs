@@ -237,8 +237,8 @@ impl Reason {
                 blame: Blame::Client,
                 closes: false,
                 help: "The client sends `Bearer` with nothing after it, a word such as \
-                    `undefined` or `null`, or a template such as `{{token}}`: it has no token, or \
-                    reads the wrong variable.",
+                    `undefined` or `null`, a name such as `YOUR_TOKEN`, or a template such as \
+                    `{{token}}`: it has no token, or reads the wrong variable.",
             },
             Self::OpaqueToken => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -269,8 +269,8 @@ impl Reason {
                 blame: Blame::Client,
                 closes: false,
                 help: "Not a signed JWT of the right form; the log has the part and the member: \
-                    cut off in copying, in the signature as well; in quotation marks; the scheme \
-                    twice; `crit`; no `exp` or `iss`, or one of the wrong type; a member twice; a \
+                    cut off in copying, at the start or in the signature as well; in quotation \
+                    marks; the scheme twice; `crit`; no `exp` or `iss`, or one of the wrong type; a member twice; a \
                     number beyond the range of a 64-bit float (`1e400`).",
             },
             Self::AlgorithmNotAllowed => &Row {
@@ -291,7 +291,8 @@ impl Reason {
                 blame: Blame::Client,
                 closes: false,
                 help: "`iss` is not exactly the `issuer` of one of the route's issuers. A final \
-                    slash counts; the log says if nothing else differs.",
+                    slash and the case count; the log says if nothing else differs, and which \
+                    other issuer of the file has this `iss`.",
             },
             Self::UnknownKey => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -338,7 +339,8 @@ impl Reason {
                 operator: "the token is for another audience",
                 blame: Blame::Client,
                 closes: false,
-                help: "`aud` has none of the values in the issuer's `audience`.",
+                help: "`aud` has none of the values in the issuer's `audience`. A final slash and \
+                    the case count; the log says if nothing else differs.",
             },
             Self::WrongClient => &Row {
                 status: StatusCode::UNAUTHORIZED,

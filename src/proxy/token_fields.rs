@@ -9,10 +9,11 @@ pub(super) fn token_fields(token: &SeenToken, shown: LoggedClaims) -> Option<Tok
     if shown.is_empty() {
         return None;
     }
-    Some(match token {
+    let fields = match token {
         SeenToken::Verified(principal) => verified(principal, shown),
         SeenToken::Unverified(token) => unverified(token, shown),
-    })
+    };
+    (!fields.is_empty()).then_some(fields)
 }
 
 fn verified(principal: &Principal, shown: LoggedClaims) -> TokenFields<'_> {

@@ -291,6 +291,164 @@ fn the_configuration_lists_what_a_line_shows() {
     }
 }
 
+/// Returns tokens that have the word "found" in the places that a sentence quotes, or a time.
+fn telling(logged: &Logged) -> Vec<(String, &'static str)> {
+    let good = logged.good();
+    let claims = good.claims.to_string();
+    let with_texts = |header: &str, claims: &str| Token::signed_text(header, claims, &logged.key);
+    vec![
+        (
+            with_texts(r#"{"alg":"found"}"#, &claims),
+            "algorithm_not_allowed",
+        ),
+        (
+            with_header(logged, "typ", "found+jwt"),
+            "not_an_access_token",
+        ),
+        (
+            with_texts(r#"{"alg":"EdDSA","kid":"k1"}"#, r#"{"found":1,"found":2}"#),
+            "malformed_token",
+        ),
+        (
+            with_texts(r#"{"alg":"EdDSA","crit":["found"]}"#, &claims),
+            "malformed_token",
+        ),
+        (with_header(logged, "kid", "found"), "unknown_key"),
+        (
+            good.clone().with("iss", "found").signed(&logged.key),
+            "unknown_issuer",
+        ),
+        (
+            good.clone().with("aud", "found").signed(&logged.key),
+            "wrong_audience",
+        ),
+        (
+            good.clone().with("exp", 1_700_000_000).signed(&logged.key),
+            "token_expired",
+        ),
+        (
+            good.with("nbf", 32_503_680_000_u64).signed(&logged.key),
+            "token_not_yet_valid",
+        ),
+    ]
+}
+
+#[test]
+fn with_an_empty_list_a_line_has_no_text_of_a_token() {
+    let none = Logged::start("", "claims = []");
+    for (token, reason) in telling(&none) {
+        let line = none.line(&token);
+        assert_eq!(line["reason"], reason, "{line}");
+        assert_eq!(line["token"], Value::Null, "{line}");
+        assert!(!line.to_string().contains("found"), "{line}");
+        for text in ["2023", "3000", "EdDSA"] {
+            let detail = line["detail"].as_str().unwrap();
+            assert!(!detail.contains(text), "{text}: {detail}");
+        }
+    }
+    let some = Logged::start("", "claims = [\"iss\", \"aud\", \"kid\"]");
+    for (token, _) in telling(&some) {
+        let detail = some.line(&token)["detail"].to_string();
+        let has_text = ["found", "2023", "3000", "\\\"crit\\\""];
+        assert!(
+            has_text.iter().any(|text| detail.contains(text)),
+            "{detail}"
+        );
+    }
+}
+
+#[test]
+fn a_near_miss_is_named() {
+    let logged = Logged::start("typ = \"untyped\"\n", "access = \"refusals\"");
+    let good = logged.good();
+    let changed = |claim: &str, value: Value| good.clone().with(claim, value).signed(&logged.key);
+    let whole = good.signed(&logged.key);
+    let unsigned = &whole[..=whole.rfind('.').unwrap()];
+    let claims = unsigned.split('.').nth(1).unwrap();
+    for (token, reason, says) in [
+        (
+            changed("aud", json!(["x", "api/"])),
+            "wrong_audience",
+            "accepts \"api\": it differs from \"api\" by the final slash only",
+        ),
+        (
+            changed("aud", json!("API")),
+            "wrong_audience",
+            "it differs from \"api\" by upper and lower case only",
+        ),
+        (
+            changed("aud", json!([1])),
+            "malformed_token",
+            "has a list for \"aud\" in its claims with an item that is no string",
+        ),
+        (
+            changed("iss", json!(ISS.to_uppercase())),
+            "unknown_issuer",
+            "differs by upper and lower case only from the route's issuer",
+        ),
+        (
+            changed("nbf", json!(1_900_000_000_000_u64)),
+            "token_not_yet_valid",
+            "nbf is 1900000000000, which looks like milliseconds",
+        ),
+        (
+            good.clone().header("alg", "ES256").signed(&Key::p256("k1")),
+            "unknown_key",
+            "kid \"k1\" and alg ES256: the key with this kid is for EdDSA",
+        ),
+        (
+            format!("{}.{claims}.", encode(r#"{"alg":"none"}"#)),
+            "algorithm_not_allowed",
+            "alg is \"none\", which no issuer may use",
+        ),
+        (unsigned.to_owned(), "malformed_token", "has no signature"),
+        (
+            whole[..whole.len() - 21].to_owned(),
+            "malformed_token",
+            "has a signature of about 48 bytes, and the key makes 64: it may have been cut off",
+        ),
+        (
+            whole[2..].to_owned(),
+            "malformed_token",
+            "does not begin with the header of a JWT: it may have been cut off at the start",
+        ),
+        (
+            "YOUR_ACCESS_TOKEN".to_owned(),
+            "placeholder_token",
+            "YOUR_TOKEN",
+        ),
+    ] {
+        let line = logged.line(&token);
+        assert_eq!(line["reason"], reason, "{line}");
+        let detail = line["detail"].as_str().unwrap();
+        assert!(detail.contains(says), "{says}: {detail}");
+    }
+}
+
+#[test]
+fn a_token_in_the_wrong_place_is_described() {
+    let logged = Logged::start("", "access = \"refusals\"");
+    let token = logged.good().signed(&logged.key);
+    let own = json!({ "unverified": true, "alg": "EdDSA", "iss": ISS, "kid": "k1" });
+    for authorization in [
+        token.clone(),
+        format!("Bearer Bearer {token}"),
+        format!("Bearer: {token}"),
+        format!("JWT {token}"),
+        format!("DPoP {token}"),
+    ] {
+        let (answer, line) = logged.ask(&authorization);
+        assert_eq!(answer.status, 401);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["token"], own, "{line}");
+    }
+    let (_, line) = logged.ask("CorrectHorse battery staple");
+    assert!(
+        !line.contains("Correct") && !line.contains("\"token\":"),
+        "{line}"
+    );
+}
+
 /// The number of random tokens.
 const TOKENS: usize = 400;
 

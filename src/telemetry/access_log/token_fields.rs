@@ -39,6 +39,16 @@ pub struct TokenFields<'a> {
 }
 
 impl TokenFields<'_> {
+    /// Returns whether there is no member that says anything of the token.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let nothing = Self {
+            is_unverified: self.is_unverified,
+            ..Self::default()
+        };
+        *self == nothing
+    }
+
     /// Appends the members as a JSON object.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         out.push(b'{');
@@ -156,7 +166,12 @@ mod tests {
             ..TokenFields::default()
         };
         assert_eq!(written(&fields), r#"{"aud":"a"}"#);
-        assert_eq!(written(&TokenFields::default()), "{}");
+        assert!(!fields.is_empty());
+        let nothing = TokenFields {
+            is_unverified: true,
+            ..TokenFields::default()
+        };
+        assert!(nothing.is_empty() && TokenFields::default().is_empty());
         let fields = TokenFields {
             audience: vec!["a"; 9],
             ..TokenFields::default()
