@@ -336,7 +336,8 @@ fn what_is_not_three_parts_of_base64url_is_no_token() {
     for text in ["x", ".", "..", "...", "....", "x.y", "x..z"] {
         pair.ask(&with(text)).refused("opaque_token");
     }
-    pair.ask(&with(&format!(".{token}"))).refused("opaque_token");
+    pair.ask(&with(&format!(".{token}")))
+        .refused("opaque_token");
     // Five parts are a JWE (pac4j GHSA-pm7g-w2cf-q238), if its header says so.
     let encrypted = encode(r#"{"alg":"dir","enc":"A256GCM"}"#);
     pair.ask(&with(&format!("{encrypted}..aXY.Y3Q.dGFn")))

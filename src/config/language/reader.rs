@@ -4,6 +4,7 @@
 //! read is reported as a defect of the program. So the documented language and the accepted
 //! language are the same.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use super::document::{self, KeyValue, Value};
@@ -24,6 +25,8 @@ pub(crate) struct Reader<'a> {
     entries: &'a [KeyValue],
     span: Span,
     read: Vec<&'static str>,
+    /// The entries whose keys are not in the list of the table, once they are looked for.
+    unknown: OnceCell<Vec<&'a KeyValue>>,
 }
 
 impl<'a> Reader<'a> {
@@ -40,6 +43,7 @@ impl<'a> Reader<'a> {
             entries: &found.entries,
             span: found.span,
             read: Vec::new(),
+            unknown: OnceCell::new(),
         }
     }
 
@@ -217,8 +221,15 @@ impl<'a> Reader<'a> {
     /// Returns whether the key is present under a wrong name. That name is reported by
     /// [`Self::finish`], and one mistake should give one problem.
     pub(crate) fn is_misspelled(&self, key: &dyn AnyKey) -> bool {
-        let mut entries = self.entries.iter();
-        entries.any(|entry| self.table.key(&entry.key).is_none() && self.means(entry, key))
+        self.unknown().iter().any(|entry| self.means(entry, key))
+    }
+
+    fn unknown(&self) -> &[&'a KeyValue] {
+        self.unknown.get_or_init(|| {
+            let entries = self.entries.iter();
+            let unknown = entries.filter(|entry| self.table.key(&entry.key).is_none());
+            unknown.collect()
+        })
     }
 
     /// Returns whether the unknown key of an entry is probably this key.
@@ -338,17 +349,16 @@ impl<'a> Reader<'a> {
             entries: found.map_or(&[], |found| &found.entries),
             span: found.map_or(self.span, |found| found.span),
             read: Vec::new(),
+            unknown: OnceCell::new(),
         }
     }
 
     /// Reports each key of the file that is not in the list. Must be the last call on a reader.
     pub(crate) fn finish(self) {
-        for entry in self.entries {
-            if self.table.key(&entry.key).is_none() {
-                let elsewhere = self.context.tables_with(&entry.key);
-                let problem = unknown_key(self.table, &self.subject, entry, &elsewhere);
-                self.context.problem(problem);
-            }
+        for entry in self.unknown() {
+            let elsewhere = self.context.tables_with(&entry.key);
+            let problem = unknown_key(self.table, &self.subject, entry, &elsewhere);
+            self.context.problem(problem);
         }
         for name in self.table.names() {
             if !self.read.contains(&name) {
