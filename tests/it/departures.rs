@@ -132,8 +132,12 @@ fn a_client_that_ends_an_event_stream_is_counted_and_has_no_line() {
         .into_iter()
         .enumerate()
     {
-        upstream.play([begun(&format!("content-type: {kind}\r\n{CHUNKED}"))]);
-        upstream.go_on();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n{CHUNKED}\r\n\r\n");
+        // The stream stays open without an end.
+        upstream.play([Script::Raw(
+            format!("{head}3\r\nbeg\r\n").into_bytes(),
+            true,
+        )]);
         let mut client = Client::connect(process.address());
         client.write_request(&Request::get("/events"));
         assert_eq!(client.read_head_only().status, 200);
