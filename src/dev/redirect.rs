@@ -1,6 +1,6 @@
 //! The redirect URIs to which the embedded issuer sends a browser (RFC 6749 §3.1.2).
 //!
-//! The issuer asks nobody before it sends a code, so it sends one to programs on this machine, and
+//! The issuer sends a code without a consent page, so it sends one to programs on this machine, and
 //! to URIs that the command line names, and nowhere else: otherwise any link could use it to lead a
 //! browser to another site.
 
@@ -23,9 +23,9 @@ impl RedirectRules {
 }
 
 impl RedirectRules {
-    /// Returns whether pages of an origin may read the answers of the issuer: pages of this machine,
-    /// and those of redirect URIs that the command line names. Any other page that a person happens
-    /// to visit could have a token otherwise.
+    /// Returns whether pages of an origin may read the answers of the issuer: pages of this
+    /// machine, and those of redirect URIs that the command line names. Any other page that a
+    /// person happens to visit could have a token otherwise.
     pub(super) fn allow_page(&self, origin: &str) -> bool {
         match Loopback::parse(origin) {
             Some(page) => page.path_and_query.is_empty(),

@@ -6,7 +6,7 @@ use super::jwks::KeySet;
 use super::{Algorithm, Key};
 
 /// The largest number of keys that are tried for a token without a `kid` (RFC 7515 §4.1.4 and
-/// appendix D). Each of them costs a verification, whoever sends the token.
+/// appendix D). Each of them costs a verification, for a forged token as well.
 pub const MAX_CANDIDATES: usize = 8;
 
 /// The keys to try for one token: at least one, and at most [`MAX_CANDIDATES`].

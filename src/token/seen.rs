@@ -8,7 +8,7 @@ use crate::policy::SharedPrincipal;
 pub enum SeenToken {
     /// The signature verified.
     Verified(SharedPrincipal),
-    /// The signature did not verify, or was not checked: anybody can have written the token.
+    /// The signature did not verify, or was not checked: any sender can have written the token.
     Unverified(Box<UnverifiedToken>),
 }
 

@@ -16,7 +16,7 @@ const MAX_AUDIENCES: usize = 4;
 /// not shown if it may hold a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFields<'a> {
-    /// Set if the signature was not verified, so that anybody can have written the token.
+    /// Set if the signature was not verified, so that any sender can have written the token.
     pub is_unverified: bool,
     /// `alg`
     pub algorithm: Option<&'a str>,
