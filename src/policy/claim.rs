@@ -94,6 +94,9 @@ impl Decimal {
     }
 }
 
+/// The fault of a path by which several ways lead to a value.
+struct Ambiguous;
+
 /// The members of a JSON object, sorted by name. Names are unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims(Box<[(Box<str>, Claim)]>);
@@ -134,22 +137,46 @@ impl Claims {
     }
 
     /// Returns a member by its whole name (`https://example.com/roles`) or else by a dotted path
-    /// into objects (`realm_access.roles`). Names may have dots themselves
-    /// (`kubernetes.io.namespace`): the longest name that leads to a value counts.
+    /// into objects (`realm_access.roles`), whose last name may have dots. Where that leads to no
+    /// value, each name may have dots (`kubernetes.io.namespace`), and the result is `None` if
+    /// several ways lead to a value: who can name one claim must not hide another.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Claim> {
+        match self.by_first_dots(path) {
+            Some(value) => Some(value),
+            None => self.by_any_dots(path).ok()?,
+        }
+    }
+
+    /// Returns the member of a path whose names end at the first dot, but for the last name.
+    fn by_first_dots(&self, path: &str) -> Option<&Claim> {
         if let Some(value) = self.get(path) {
             return Some(value);
         }
-        for (dot, _) in path.rmatch_indices('.') {
-            let (name, rest) = path.split_at(dot);
-            if let Some(Claim::Map(inner)) = self.get(name)
-                && let Some(value) = inner.find(rest.strip_prefix('.')?)
-            {
-                return Some(value);
-            }
+        let (first, rest) = path.split_once('.')?;
+        match self.get(first)? {
+            Claim::Map(inner) => inner.by_first_dots(rest),
+            _ => None,
         }
-        None
+    }
+
+    /// Returns the member of a path whose names end at any of its dots. The walk meets an object at
+    /// most once, since only one way leads to it.
+    fn by_any_dots(&self, path: &str) -> Result<Option<&Claim>, Ambiguous> {
+        let mut only = self.get(path);
+        for (dot, _) in path.match_indices('.') {
+            let (name, rest) = path.split_at(dot);
+            let (Some(Claim::Map(inner)), Some(rest)) = (self.get(name), rest.strip_prefix('.'))
+            else {
+                continue;
+            };
+            let found = inner.by_any_dots(rest)?;
+            if only.is_some() && found.is_some() {
+                return Err(Ambiguous);
+            }
+            only = only.or(found);
+        }
+        Ok(only)
     }
 
     /// Returns the members, sorted by name.
@@ -198,17 +225,68 @@ mod tests {
         ] {
             assert_eq!(claims.find(path), Some(&text(value)), "{path}");
         }
-        // Of two ways to a value, that of the longest name counts, and a dead end is left again.
-        let short = ("a".into(), map("b.c", text("short")));
-        let long = ("a.b".into(), map("c", text("long")));
-        let both = Claims::of(vec![short.clone(), long]).unwrap();
-        assert_eq!(both.find("a.b.c"), Some(&text("long")));
-        let dead_end = ("a.b".into(), map("d", text("end")));
-        let both = Claims::of(vec![short, dead_end]).unwrap();
-        assert_eq!(both.find("a.b.c"), Some(&text("short")));
         for path in ["a..b", ".a", "a.", ".", "", "x.y.z.v", "x.z"] {
             assert_eq!(claims.find(path), None, "{path}");
         }
+    }
+
+    /// Returns claims with a text at the end of each of these lists of names.
+    fn nested(paths: &[(&[&str], &str)]) -> Claims {
+        let mut members: Vec<(Box<str>, Claim)> = Vec::new();
+        for (names, text) in paths {
+            let (first, inner) = names.split_first().unwrap();
+            let value = match inner {
+                [] => Claim::Text((*text).into()),
+                inner => Claim::Map(nested(&[(inner, text)])),
+            };
+            members.push(((*first).into(), value));
+        }
+        Claims::of(members).unwrap()
+    }
+
+    #[test]
+    fn a_name_with_dots_neither_hides_a_claim_nor_chooses_among_several() {
+        let api: &[&str] = &["access", "api", "roles"];
+        for (others, expected) in [
+            // The reading without dots in names comes before all but the whole name.
+            (vec![], "api"),
+            (vec![["access.api", "roles"].as_slice()], "api"),
+            (vec![["access.api.roles"].as_slice()], "other"),
+        ] {
+            let mut paths = vec![(api, "api")];
+            paths.extend(others.into_iter().map(|names| (names, "other")));
+            let claims = nested(&paths);
+            let expected = Claim::Text(expected.into());
+            assert_eq!(claims.find("access.api.roles"), Some(&expected));
+        }
+        let ways: [&[&str]; 4] = [
+            &["a", "b.c", "d"],
+            &["a.b", "c.d"],
+            &["a.b", "c", "d"],
+            &["a.b.c", "d"],
+        ];
+        for one in ways {
+            let text = Claim::Text("one".into());
+            assert_eq!(nested(&[(one, "one")]).find("a.b.c.d"), Some(&text));
+            for other in ways {
+                if one[0] != other[0] {
+                    let claims = nested(&[(one, "one"), (other, "other")]);
+                    assert_eq!(claims.find("a.b.c.d"), None, "{one:?} {other:?}");
+                }
+            }
+            // The whole name comes before all.
+            let claims = nested(&[(one, "one"), (&["a.b.c.d"], "whole")]);
+            assert_eq!(claims.find("a.b.c.d"), Some(&Claim::Text("whole".into())));
+        }
+        // A way that ends early is none.
+        let claims = nested(&[(&["a", "b.c", "d"], "one"), (&["a.b", "x"], "other")]);
+        assert_eq!(claims.find("a.b.c.d"), Some(&Claim::Text("one".into())));
+        let inner = Claims::of(vec![
+            ("c.d".into(), Claim::Text("one".into())),
+            ("c".into(), Claim::Map(nested(&[(&["d"], "other")]))),
+        ]);
+        let claims = Claims::of(vec![("a.b".into(), Claim::Map(inner.unwrap()))]).unwrap();
+        assert_eq!(claims.find("a.b.c.d"), None);
     }
 
     #[test]

@@ -115,3 +115,41 @@ fn a_path_passes_through_names_with_dots_and_takes_names_of_members() {
     pair.ask(&with(&token("shop").with("a", roles).signed(&rsa())))
         .refused("insufficient_scope");
 }
+
+#[test]
+fn a_claim_with_a_dotted_name_neither_hides_another_nor_is_chosen_among_several() {
+    let issuer = "typ = \"untyped\"\n\
+                  scope_claims = [\"resource_access.api.roles\", \"a.example.com.roles\"]\n";
+    let routes = "[[routes]]\npath = \"/x\"\nscopes = \"read\"\n\
+                  [[routes]]\npath = \"/forwarded\"\nauthenticated = true\n\
+                  forward = { \"x-roles\" = \"a.example.com.roles\" }\n";
+    let pair = Pair::start(&rsa(), issuer, routes);
+    let roles = |role: &str| json!({ "roles": [role] });
+    let claims = || Pair::claims("").with("scope", Value::Null);
+    let hidden = |nested: &str, dotted: &str| {
+        claims()
+            .with("resource_access", json!({ "api": roles(nested) }))
+            .with("resource_access.api", roles(dotted))
+            .signed(&rsa())
+    };
+    pair.ask(&with(&hidden("read", "none"))).forwarded();
+    pair.ask(&with(&hidden("none", "read")))
+        .refused("insufficient_scope");
+
+    let only = claims().with("a.example.com", roles("read"));
+    let several = only
+        .clone()
+        .with("a", json!({ "example.com": roles("read") }));
+    for (token, is_found) in [(only, true), (several, false)] {
+        let token = token.signed(&rsa());
+        let judged = pair.ask(&with(&token));
+        if is_found {
+            judged.forwarded();
+        } else {
+            judged.refused("insufficient_scope");
+        }
+        let request = Request::get("/forwarded").bearer(&token);
+        let arrival = pair.ask(&request).forwarded();
+        assert_eq!(arrival.field("x-roles"), is_found.then_some("read"));
+    }
+}
