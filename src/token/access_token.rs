@@ -4,7 +4,7 @@ use super::excerpt::Excerpt;
 use super::jwt::{Jwt, Typ};
 use super::kind::KindFault;
 use super::{Rules, TypPolicy};
-use crate::policy::{Claim, Claims};
+use crate::policy::{Claim, Claims, Scope, ScopeSet};
 
 /// The claims that an access token of RFC 9068 §2.2 has.
 const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
@@ -17,7 +17,8 @@ const HASH_CLAIMS: [&str; 3] = ["at_hash", "c_hash", "s_hash"];
 /// into access tokens, which have a scope as well.
 const NONCE: &str = "nonce";
 
-/// The claims that an access token has and an ID token never has, whatever else it has.
+/// The claims of which an access token has one that grants a scope, and an ID token never has any,
+/// whatever else it has.
 const SCOPE_CLAIMS: [&str; 2] = ["scope", "scp"];
 
 /// The claims that mark an access token of an issuer that does not type its tokens: they state the
@@ -79,8 +80,7 @@ fn of_untyped(claims: &Claims, rules: &Rules) -> Option<KindFault> {
     if let Some(name) = HASH_CLAIMS.into_iter().find(|name| is_there(claims, name)) {
         return Some(KindFault::IdToken(name));
     }
-    let has_scope = SCOPE_CLAIMS.iter().any(|name| is_there(claims, name));
-    if is_there(claims, NONCE) && !has_scope {
+    if is_there(claims, NONCE) && !has_scope(claims) {
         return Some(KindFault::Nonce);
     }
     let is_marked = rules.typ == TypPolicy::Untyped
@@ -94,6 +94,14 @@ fn of_untyped(claims: &Claims, rules: &Rules) -> Option<KindFault> {
 /// Returns whether the claims have a member that is not `null`.
 fn is_there(claims: &Claims, name: &str) -> bool {
     !matches!(claims.get(name), None | Some(Claim::Null))
+}
+
+/// Returns whether a scope claim grants a scope. One that is empty or of another type shows nothing:
+/// an issuer may write it into each of its tokens.
+fn has_scope(claims: &Claims) -> bool {
+    let found = SCOPE_CLAIMS.iter().filter_map(|name| claims.get(name));
+    let granted = ScopeSet::granted_by(found);
+    granted.iter().any(|scope| Scope::parse(scope).is_ok())
 }
 
 fn is_logout(claims: &Claims) -> bool {

@@ -24,7 +24,7 @@ pub enum KindFault {
     ClaimTyp(Excerpt),
     /// The token has a claim that only ID tokens have.
     IdToken(&'static str),
-    /// The token has a `nonce` and no scope.
+    /// The token has a `nonce`, and neither `scope` nor `scp` grants a scope.
     Nonce,
     /// The token reports a logout.
     Logout,
@@ -57,9 +57,9 @@ impl KindFault {
             }
             Self::ClaimTyp(typ) => write!(f, "its claim \"typ\" is {typ}"),
             Self::IdToken(name) => write!(f, "it has \"{name}\", which only ID tokens have"),
-            Self::Nonce => {
-                f.write_str("it has \"nonce\" and neither \"scope\" nor \"scp\", like an ID token")
-            }
+            Self::Nonce => f.write_str(
+                "it has \"nonce\" and no scope in \"scope\" or \"scp\", like an ID token",
+            ),
             Self::Logout => f.write_str("its \"events\" report a logout"),
             Self::Unmarked => f.write_str(
                 "it has neither a scope nor a client, and the issuer's entry does not say typ = \
