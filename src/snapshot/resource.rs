@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::config::{Config, Listener, Route};
 use crate::net::Url;
 use crate::policy::Scope;
+use crate::route::Pattern;
 use crate::token::Source;
 
 /// The path of metadata, before the path of the resource (RFC 9728 §3.1).
@@ -70,15 +71,12 @@ impl Resources {
         for (url, routes) in &routes {
             this.list.push(Resource::new(config, &issuers, url, routes));
         }
-        let mut routed = HashSet::new();
-        for route in &config.routes {
-            let pattern = route.pattern.as_str();
-            if pattern.starts_with(WELL_KNOWN) {
-                routed.insert(pattern);
-            }
-        }
+        let patterns = config.routes.iter().map(|route| &route.pattern);
+        let routed: Vec<&Pattern> = patterns
+            .filter(|pattern| pattern.as_str().starts_with(WELL_KNOWN))
+            .collect();
         for (index, resource) in this.list.iter().enumerate() {
-            if !routed.contains(&*resource.path) {
+            if !is_among(&resource.path, &routed) {
                 let found = this.by_path.entry(resource.path.clone()).or_default();
                 found.push(index);
             }
@@ -110,6 +108,14 @@ impl Resources {
     pub(super) fn position(&self, url: &Url) -> Option<usize> {
         self.by_url.get(url).copied()
     }
+}
+
+/// Returns whether one of the patterns is this path, in any spelling.
+fn is_among(path: &str, patterns: &[&Pattern]) -> bool {
+    let Ok(path) = Pattern::parse(path) else {
+        return false;
+    };
+    patterns.iter().any(|pattern| pattern.same_shape(&path))
 }
 
 /// Returns whether a path is one of metadata: a client may look there for the metadata of a

@@ -204,3 +204,37 @@ fn without_a_public_url_nothing_is_told() {
     );
     assert_eq!(gateway.send(&Request::get(WELL_KNOWN)).code(), "no_route");
 }
+
+#[test]
+fn the_url_of_metadata_is_percent_encoded() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let group = |prefix: &str| {
+        format!(
+            "[[groups]]\nprefix = '{prefix}'\nupstream = \"u\"\n\
+             [[groups.routes]]\npath = \"/**\"\nscopes = \"a\"\n"
+        )
+    };
+    let gateway = Gateway::start(&format!(
+        "[server]\npublic_url = \"https://api.example.com/ü\"\n{}{}\n{}{}{}\
+         [[routes]]\npath = \"{WELL_KNOWN}/ü/routed-é\"\nupstream = \"u\"\npublic = true\n",
+        issuer.toml(),
+        upstream.toml("u"),
+        group("/x\"y"),
+        group("/ä"),
+        group("/routed-%c3%a9"),
+    ));
+    for path in ["/x%22y", "/%C3%A4"] {
+        let refused = gateway.send(&Request::get(path));
+        assert_eq!(refused.status, 401);
+        let url = refused.challenge("resource_metadata").unwrap();
+        let metadata = format!("{WELL_KNOWN}/%C3%BC{path}");
+        assert_eq!(url, format!("https://api.example.com{metadata}"));
+        let answer = gateway.send(&Request::get(&metadata));
+        let resource = format!("https://api.example.com/%C3%BC{path}");
+        assert_eq!(told(&answer)["resource"], resource);
+    }
+    // A route with the path of metadata is served instead of it, however the two are spelled.
+    let routed = format!("{WELL_KNOWN}/%C3%BC/routed-%c3%a9");
+    let arrival = gateway.send(&Request::get(&routed));
+    assert_eq!(arrival.field("content-type"), None);
+}
