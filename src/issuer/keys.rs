@@ -196,8 +196,10 @@ impl Issuer {
         }
     }
 
-    /// Ends the cool-down after a fetch that brought the key that a request had asked for: the next
-    /// new key is learnt at once as well.
+    /// Ends the cool-down after a fetch that brought the key that has signed a token: the next new
+    /// key is learnt at once as well. Call this only after a signature was verified with one of the
+    /// keys that were `found`. A forged token can name a key that the fetch brought, so that a key
+    /// that is there proves nothing.
     pub fn confirm(&self, found: &Candidates) {
         let Some(fetch) = found.fetch else { return };
         // Most of those that waited for the same fetch find this done.
@@ -264,10 +266,7 @@ impl Issuer {
             Err(_) => return Err(KeyError::Unavailable { retry_after }),
         };
         match self.present(kid, algorithm, Some(after.ended)) {
-            Some(found) => {
-                self.confirm(&found);
-                Ok(found)
-            }
+            Some(found) => Ok(found),
             None => Err(after.verdict(retry_after)),
         }
     }

@@ -203,6 +203,7 @@ impl Verifier {
         let tried = issuer.candidates(kid, algorithm).await;
         let tried = tried.map_err(|error| self.no_key(jwt, error))?;
         if let Some(key) = self.signer_among(&tried, jwt) {
+            issuer.confirm(&tried);
             return Ok(key);
         }
         let mut all: Vec<_> = tried.iter().collect();

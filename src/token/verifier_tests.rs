@@ -55,10 +55,14 @@ fn alone(test: &str, body: impl Future<Output = ()>) {
 
 /// Starts an issuer that counts the fetches of its keys, and makes a verifier for it.
 fn stage() -> (Fake, Arc<Verifier>) {
+    stage_with(Duration::from_secs(1))
+}
+
+fn stage_with(cooldown: Duration) -> (Fake, Arc<Verifier>) {
     let fake = Fake::start();
     fake.answer(KEYS, json(&jwks(&[Signer::p256().jwk("a")])));
     let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
-    entry.fetch.cooldown = Duration::from_secs(1);
+    entry.fetch.cooldown = cooldown;
     let metrics = Metrics::new(&[]).unwrap();
     let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
     tokio::spawn(maintain(Arc::downgrade(&issuer), Proxies::none()));
@@ -230,6 +234,84 @@ async fn a_key_that_was_replaced_under_its_kid_is_learnt_from_the_first_token() 
     let refused = asked(&verifier, None, &tokens[0]).await;
     assert_eq!(refused, Err(Verification::Signature));
     assert_eq!(fake.hits(KEYS), 3, "the last one asks as well");
+}
+
+/// A cool-down that is longer than any test.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An issuer whose servers publish different sets of keys: the test says which one answers next.
+struct Replicas {
+    fake: Fake,
+    verifier: Arc<Verifier>,
+    signers: [(&'static str, Signer); 3],
+}
+
+impl Replicas {
+    /// Starts an issuer whose keys are `a` alone, which are fetched once.
+    async fn start() -> Self {
+        let (fake, verifier) = stage_with(HOUR);
+        let signers = ["a", "b", "c"].map(|kid| (kid, Signer::p256()));
+        let replicas = Self {
+            fake,
+            verifier,
+            signers,
+        };
+        replicas.publish(&["a"]);
+        assert_eq!(replicas.genuine("a").await, Ok(()));
+        assert_eq!(replicas.fetches(), 1);
+        replicas
+    }
+
+    fn publish(&self, kids: &[&str]) {
+        let published = self.signers.iter().filter(|(kid, _)| kids.contains(kid));
+        let keys: Vec<_> = published.map(|(kid, signer)| signer.jwk(kid)).collect();
+        self.fake.answer(KEYS, json(&jwks(&keys)));
+    }
+
+    async fn genuine(&self, kid: &str) -> Result<(), Verification> {
+        let mut signers = self.signers.iter();
+        let signer = signers.find(|(own, _)| *own == kid).expect(kid);
+        self.ask(&signer.1, kid).await
+    }
+
+    async fn forged(&self, kid: &str) -> Result<(), Verification> {
+        self.ask(&Signer::p256(), kid).await
+    }
+
+    async fn ask(&self, signer: &Signer, kid: &str) -> Result<(), Verification> {
+        let issuer = &self.verifier.issuer.entry().issuer;
+        let token = signed(signer, Some(kid), issuer, 0);
+        asked(&self.verifier, None, &token).await.map(drop)
+    }
+
+    fn fetches(&self) -> usize {
+        self.fake.hits(KEYS)
+    }
+}
+
+// A key that a forged token names can be there after the fetch: its signature decides.
+#[tokio::test]
+async fn a_forged_token_whose_key_appears_does_not_end_the_cool_down() {
+    let replicas = Replicas::start().await;
+    for round in 0..10 {
+        replicas.publish(&["a", "b"]);
+        let forged = replicas.forged("b").await;
+        assert_eq!(forged, Err(Verification::Signature), "{round}");
+        replicas.publish(&["a", "c"]);
+        let forged = replicas.forged("c").await;
+        assert_eq!(forged, Err(Verification::UnknownKey), "{round}");
+    }
+    assert_eq!(replicas.fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_verified_token_whose_key_appears_ends_the_cool_down() {
+    let replicas = Replicas::start().await;
+    replicas.publish(&["a", "b"]);
+    assert_eq!(replicas.genuine("b").await, Ok(()));
+    replicas.publish(&["a", "b", "c"]);
+    assert_eq!(replicas.genuine("c").await, Ok(()));
+    assert_eq!(replicas.fetches(), 3);
 }
 
 /// Makes a verifier of an issuer that publishes what the test says.
