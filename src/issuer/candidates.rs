@@ -3,11 +3,21 @@
 use std::sync::Arc;
 
 use super::jwks::KeySet;
+use super::status::Cause;
 use super::{Algorithm, Key};
 
 /// The largest number of keys that are tried for a token without a `kid` (RFC 7515 §4.1.4 and
 /// appendix D). Each of them costs a verification, for a forged token as well.
 pub const MAX_CANDIDATES: usize = 8;
+
+/// The fetch that a request waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// The number of the fetch.
+    pub(super) fetch: u64,
+    /// The reason why the request asked for it.
+    pub(super) cause: Cause,
+}
 
 /// The keys to try for one token: at least one, and at most [`MAX_CANDIDATES`].
 #[derive(Clone, Debug)]
@@ -15,20 +25,20 @@ pub struct Candidates {
     first: Arc<Key>,
     /// Empty for a token with a `kid`.
     others: Vec<Arc<Key>>,
-    /// The number of the fetch that the request waited for; `None` if it did not wait.
-    pub(super) fetch: Option<u64>,
+    /// The fetch that the request waited for; `None` if it did not wait.
+    pub(super) wait: Option<Wait>,
 }
 
 impl Candidates {
     /// Returns the keys that these are; `None` if there are none.
     pub(super) fn of<'k>(
         mut keys: impl Iterator<Item = &'k Arc<Key>>,
-        fetch: Option<u64>,
+        wait: Option<Wait>,
     ) -> Option<Self> {
         Some(Self {
             first: Arc::clone(keys.next()?),
             others: keys.cloned().collect(),
-            fetch,
+            wait,
         })
     }
 
@@ -39,7 +49,7 @@ impl Candidates {
 
     /// Returns those that are not among `others`; `None` if there are none.
     pub(super) fn without(&self, others: &Self) -> Option<Self> {
-        Self::of(self.iter().filter(|key| !others.has(key)), self.fetch)
+        Self::of(self.iter().filter(|key| !others.has(key)), self.wait)
     }
 
     /// Returns whether all of these are among `others`.

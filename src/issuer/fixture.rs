@@ -16,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
+use super::status::Cause;
 use super::{
     Algorithm, FetchPolicy, Issuer, IssuerSettings, JwksError, KeyAccess, KeySet, KeySource,
 };
@@ -166,11 +167,13 @@ pub(crate) fn metrics() -> Arc<IssuerMetrics> {
     Metrics::new(&[]).unwrap().issuer("idp")
 }
 
-/// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure. A request
-/// has asked for the fetch and has not got its key, so that the cool-down begins.
+/// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure. Requests
+/// have asked for the fetch and have not got their keys, so that the cool-downs begin.
 pub(crate) fn end_fetch(issuer: &Issuer, jwks: Option<&str>) {
     let before = *issuer.follow().borrow();
-    issuer.ask(&before);
+    for cause in [Cause::MissingKey, Cause::BadSignature] {
+        issuer.ask(&before, cause);
+    }
     issuer.end_fetch(jwks.map(|text| match KeySet::parse(text.as_bytes(), 64) {
         Err(JwksError::Empty) => KeySet::default(),
         parsed => parsed.unwrap(),

@@ -13,8 +13,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use super::candidates::Wait;
 use super::jwks::{JwksError, KeySet, Skips};
-use super::status::Status;
+use super::status::{Cause, Status};
 use super::{Algorithm, Candidates, IssuerSettings, Key, KeyError, KeySource};
 use crate::clock;
 use crate::telemetry::IssuerMetrics;
@@ -172,7 +173,7 @@ impl Issuer {
         tried: &Candidates,
     ) -> Result<Option<Candidates>, KeyError> {
         // Keys that this request has waited for are the newest.
-        if tried.fetch.is_some() || self.is_static() {
+        if tried.wait.is_some() || self.is_static() {
             return Ok(None);
         }
         let mut updates = self.status.subscribe();
@@ -180,17 +181,25 @@ impl Issuer {
         let cooldown = self.entry.fetch.cooldown;
         let present = self.present(kid, algorithm, None);
         if present.is_some_and(|present| present.is_within(tried)) {
-            if before.refuse(cooldown, clock::monotonic()).is_some() {
+            let now = clock::monotonic();
+            if before
+                .refuse(&before.bad_signature, cooldown, now)
+                .is_some()
+            {
                 return Ok(None);
             }
-            self.ask(&before);
+            self.ask(&before, Cause::BadSignature);
             let ended = updates.wait_for(|status| status.retired || status.ended > before.ended);
             if timeout(self.entry.fetch.wait, ended).await.is_err() {
                 return Ok(None);
             }
         }
         let after = *self.status.borrow();
-        match self.present(kid, algorithm, Some(after.ended)) {
+        let wait = Wait {
+            fetch: after.ended,
+            cause: Cause::BadSignature,
+        };
+        match self.present(kid, algorithm, Some(wait)) {
             Some(found) => Ok(found.without(tried)),
             None => Err(after.verdict(cooldown)),
         }
@@ -201,14 +210,10 @@ impl Issuer {
     /// keys that were `found`. A forged token can name a key that the fetch brought, so that a key
     /// that is there proves nothing.
     pub fn confirm(&self, found: &Candidates) {
-        let Some(fetch) = found.fetch else { return };
-        // Most of those that waited for the same fetch find this done.
-        if self.status.borrow().cooldown_start.is_none() {
-            return;
-        }
+        let Some(wait) = found.wait else { return };
         self.status.send_if_modified(|status| {
-            if status.ended == fetch && status.is_good() {
-                status.cooldown_start = None;
+            if status.ended == wait.fetch && status.is_good() {
+                status.want(wait.cause).cooldown_start = None;
             }
             false
         });
@@ -232,12 +237,12 @@ impl Issuer {
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-        fetch: Option<u64>,
+        wait: Option<Wait>,
     ) -> Option<Candidates> {
         if !self.entry.algorithms.contains(&algorithm) {
             return None;
         }
-        Candidates::of(self.keys.load().candidates(kid, algorithm), fetch)
+        Candidates::of(self.keys.load().candidates(kid, algorithm), wait)
     }
 
     async fn await_key(
@@ -249,14 +254,19 @@ impl Issuer {
         let before = *updates.borrow();
         // The status is read before the keys and written after them, so a fetch that it counts is
         // visible in the keys that are read next.
-        if let Some(found) = self.present(kid, algorithm, Some(before.ended)) {
+        let mut wait = Wait {
+            fetch: before.ended,
+            cause: Cause::MissingKey,
+        };
+        if let Some(found) = self.present(kid, algorithm, Some(wait)) {
             return Ok(found);
         }
         let retry_after = self.entry.fetch.cooldown;
-        if let Some(error) = before.refuse(retry_after, clock::monotonic()) {
+        let now = clock::monotonic();
+        if let Some(error) = before.refuse(&before.missing_key, retry_after, now) {
             return Err(error);
         }
-        self.ask(&before);
+        self.ask(&before, Cause::MissingKey);
         // Keys may also come from a file before the first fetch ends.
         let done = |status: &Status| {
             status.retired || status.ended > before.ended || self.find(kid, algorithm).is_some()
@@ -265,19 +275,20 @@ impl Issuer {
             Ok(status) => *status,
             Err(_) => return Err(KeyError::Unavailable { retry_after }),
         };
-        match self.present(kid, algorithm, Some(after.ended)) {
+        wait.fetch = after.ended;
+        match self.present(kid, algorithm, Some(wait)) {
             Some(found) => Ok(found),
             None => Err(after.verdict(retry_after)),
         }
     }
 
     /// Asks for a fetch, or joins the one in progress, unless one has ended since `before`.
-    pub(super) fn ask(&self, before: &Status) {
+    pub(super) fn ask(&self, before: &Status, cause: Cause) {
         let mut is_first = false;
         self.status.send_if_modified(|status| {
             if status.ended == before.ended {
-                is_first = !status.fetching && !status.is_asked;
-                status.is_asked = true;
+                is_first = !status.fetching && !status.is_asked();
+                status.want(cause).is_asked = true;
             }
             false
         });
@@ -345,7 +356,7 @@ impl Issuer {
     /// Returns whether a request waits for a fetch, or the operator has ordered one.
     pub(super) fn is_asked(&self) -> bool {
         let status = self.status.borrow();
-        status.is_asked || status.is_ordered
+        status.is_asked() || status.is_ordered
     }
 
     /// Returns the time at which the keys become too old to trust; `None` if the last fetch

@@ -32,7 +32,7 @@ fn with_keys(keys: &[serde_json::Value]) -> Arc<Issuer> {
 /// Ends a fetch for a request that has not got its key, so that the cool-down begins.
 fn end_fetch(issuer: &Issuer, fetched: Option<KeySet>) -> Change {
     let before = *issuer.status.borrow();
-    issuer.ask(&before);
+    issuer.ask(&before, Cause::MissingKey);
     issuer.end_fetch(fetched)
 }
 

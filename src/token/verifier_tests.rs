@@ -301,7 +301,7 @@ async fn a_forged_token_whose_key_appears_does_not_end_the_cool_down() {
         let forged = replicas.forged("c").await;
         assert_eq!(forged, Err(Verification::UnknownKey), "{round}");
     }
-    assert_eq!(replicas.fetches(), 2);
+    assert_eq!(replicas.fetches(), 3, "one for each cause");
 }
 
 #[tokio::test]
@@ -312,6 +312,26 @@ async fn a_verified_token_whose_key_appears_ends_the_cool_down() {
     replicas.publish(&["a", "b", "c"]);
     assert_eq!(replicas.genuine("c").await, Ok(()));
     assert_eq!(replicas.fetches(), 3);
+}
+
+// The cool-down after a bad signature is not that of a missing key, and neither ends the other.
+#[tokio::test]
+async fn a_bad_signature_does_not_keep_a_new_key_from_being_learnt() {
+    let replicas = Replicas::start().await;
+    assert_eq!(replicas.forged("a").await, Err(Verification::Signature));
+    assert_eq!(replicas.fetches(), 2);
+    replicas.publish(&["a", "b"]);
+    assert_eq!(replicas.genuine("b").await, Ok(()));
+    assert_eq!(replicas.fetches(), 3);
+    for _ in 0..10 {
+        assert_eq!(replicas.forged("a").await, Err(Verification::Signature));
+    }
+    assert_eq!(replicas.fetches(), 3, "the other cool-down goes on");
+    for _ in 0..10 {
+        assert_eq!(replicas.forged("x").await, Err(Verification::UnknownKey));
+        assert_eq!(replicas.forged("a").await, Err(Verification::Signature));
+    }
+    assert_eq!(replicas.fetches(), 4, "one for each cause");
 }
 
 /// Makes a verifier of an issuer that publishes what the test says.
