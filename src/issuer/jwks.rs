@@ -65,9 +65,10 @@ pub enum JwksError {
     },
     /// The document is not an object with one array `keys`.
     Shape,
-    /// The array is empty: the issuer has withdrawn all of its keys.
+    /// The array is empty but for keys for encryption: the issuer has withdrawn all of its signing
+    /// keys.
     Empty,
-    /// The array has keys, but none of them is usable.
+    /// The array has keys that may be meant for signatures, but none of them is usable.
     NoUsableKey(Skips),
 }
 
@@ -88,7 +89,7 @@ impl KeySet {
         .map_err(|error| JwksError::of(&error))?;
         if !set.keys.is_empty() {
             Ok(set)
-        } else if set.skips == Skips::default() {
+        } else if set.skips.total == 0 {
             Err(JwksError::Empty)
         } else {
             Err(JwksError::NoUsableKey(set.skips))
@@ -302,7 +303,7 @@ impl fmt::Display for JwksError {
                 write!(f, "the key set is not JSON (line {line}, column {column})")
             }
             Self::Shape => f.write_str("the key set is not an object with one array \"keys\""),
-            Self::Empty => f.write_str("the key set is empty"),
+            Self::Empty => f.write_str("the key set has no key for signatures"),
             Self::NoUsableKey(skips) => {
                 let skipped = skips.total + skips.encryption;
                 write!(

@@ -212,11 +212,27 @@ fn a_key_for_encryption_is_skipped_without_a_report() {
         (set.keys.len(), set.skips.total, set.skips.encryption),
         (1, 0, 1)
     );
-    let Err(error) = parse(&[encryption.clone(), encryption]) else {
-        panic!("a set without signing keys withdraws nothing")
-    };
-    let says = "no key of the key set is usable; skipped 2: 2 for encryption";
+    let broken = json!({ "kty": "AKP", "kid": "a" });
+    let error = parse(&[encryption.clone(), broken]).unwrap_err();
+    let says = "no key of the key set is usable; skipped 2: \"a\": \"kty\" is not one of RSA, EC, OKP; \
+                1 for encryption";
     assert_eq!(error.to_string(), says);
+}
+
+// The issuer has no key that a token could be signed with, as with an empty set.
+#[test]
+fn a_set_of_keys_for_encryption_alone_withdraws_the_signing_keys() {
+    let mut by_use = Signer::p256().jwk("a");
+    by_use["use"] = "enc".into();
+    let mut by_alg = Signer::rsa().jwk("b");
+    by_alg["alg"] = "RSA-OAEP-256".into();
+    let mut by_ops = Signer::rsa().jwk("c");
+    by_ops["key_ops"] = json!(["encrypt"]);
+    for keys in [vec![by_use.clone()], vec![by_use, by_alg, by_ops]] {
+        assert_eq!(parse(&keys).unwrap_err(), JwksError::Empty);
+    }
+    let neither = json!({ "kty": "EC", "use": "other" });
+    assert!(matches!(parse(&[neither]), Err(JwksError::NoUsableKey(_))));
 }
 
 // Each fault of base64url has its own sentence, which names the member.

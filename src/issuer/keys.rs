@@ -53,7 +53,7 @@ pub(super) struct Change {
     pub(super) kept: usize,
     /// The skipped keys of the new set, if they differ from those of the old one.
     pub(super) skips: Option<Skips>,
-    /// Set when the new set is empty and the old one was not.
+    /// Set when the new set has no signing keys and the old one was not empty.
     pub(super) withdrawn: bool,
 }
 
@@ -452,12 +452,12 @@ impl Issuer {
         change
     }
 
-    /// Logs that the key set is empty.
+    /// Logs that the key set has no signing keys.
     pub(super) fn report_withdrawal(&self) {
         tracing::error!(
             issuer = &*self.entry.name,
-            "the issuer's key set is empty: it has withdrawn every key, and tokens are answered \
-             with 503"
+            "the issuer's key set is empty, or has keys for encryption alone: it has withdrawn \
+             every signing key, and tokens are answered with 503"
         );
     }
 

@@ -287,7 +287,7 @@ impl KeyLocation {
         };
         let keys = match KeySet::parse(&fetched.body, entry.fetch.max_keys) {
             Ok(keys) => keys,
-            // The issuer answered that it has no keys, so its earlier keys are not trusted any
+            // The issuer answered that it has no signing keys, so its earlier keys are not trusted any
             // more. A document without `keys`, or with unusable keys, is an error instead.
             Err(JwksError::Empty) => KeySet::default(),
             Err(error) => return Err(RefreshError::Jwks(url, error)),

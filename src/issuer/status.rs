@@ -41,7 +41,7 @@ pub(super) struct Status {
     pub(super) last: Option<Instant>,
     /// The end of the last successful fetch.
     pub(super) last_good: Option<Instant>,
-    /// The last key set that was fetched is empty: the issuer has withdrawn all of its keys.
+    /// The last key set that was fetched has no signing keys: the issuer has withdrawn them all.
     pub(super) withdrawn: bool,
     /// The issuer has left the configuration and has no keys any more.
     pub(super) retired: bool,

@@ -160,6 +160,15 @@ fn an_outage_leaves_the_keys_that_are_known_serving() {
 // token lives on, and a token is not called invalid for it.
 #[test]
 fn an_empty_key_set_withdraws_every_key_at_once() {
+    withdraws_every_key(br#"{"keys":[]}"#);
+}
+
+#[test]
+fn a_key_set_for_encryption_alone_withdraws_every_key_at_once() {
+    withdraws_every_key(br#"{"keys":[{"kty":"OKP","crv":"X25519","use":"enc","x":"AA"}]}"#);
+}
+
+fn withdraws_every_key(document: &[u8]) {
     let issuer = Issuer::start();
     let upstream = Upstream::start();
     let process = Process::run(&configuration(&issuer, FAST, &upstream));
@@ -170,7 +179,7 @@ fn an_empty_key_set_withdraws_every_key_at_once() {
             ask(&known).status == 200
         });
     }
-    issuer.serve(Jwks::Raw(200, String::new(), br#"{"keys":[]}"#.to_vec()));
+    issuer.serve(Jwks::Raw(200, String::new(), document.to_vec()));
     wait_until("the cached token is refused", || ask(&known).status != 200);
     let new = issuer.claims("read").with("jti", "2").signed(&issuer.key);
     for token in [&known, &new, &by(&issuer, &issuer.key.named("key-2"))] {
