@@ -79,15 +79,17 @@ impl KeySet {
     }
 
     /// Returns the key with this `kid`. If there is none, returns the key without a `kid`, which
-    /// RFC 7517 §4.5 makes optional, if it is the only one.
+    /// RFC 7517 §4.5 makes optional, if it is the only one. Copies of it, each for an `alg` of its
+    /// own, are the same key.
     fn named(&self, kid: &str, algorithm: Algorithm) -> Option<&Arc<Key>> {
         let mut nameless = self.fitting(algorithm).filter(|key| key.kid().is_none());
         let exact = self.fitting(algorithm).find(|key| key.kid() == Some(kid));
-        match (exact, nameless.next(), nameless.next()) {
-            (Some(exact), ..) => Some(exact),
-            (None, only, None) => only,
-            (None, ..) => None,
+        if exact.is_some() {
+            return exact;
         }
+        let only = nameless.next()?;
+        let is_only = nameless.all(|key| key.thumbprint() == only.thumbprint());
+        is_only.then_some(only)
     }
 
     fn fitting(&self, algorithm: Algorithm) -> impl Iterator<Item = &Arc<Key>> {

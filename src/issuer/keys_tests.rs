@@ -3,6 +3,8 @@
 
 use std::future::Future;
 
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+
 use super::super::fixture::{Signer, entry, jwks, metrics};
 use super::*;
 use crate::net::Url;
@@ -148,6 +150,30 @@ fn a_key_without_kid_is_for_every_kid_if_there_is_no_other_such_key() {
         tried(&set, Some("x"), ES256).is_empty(),
         "there is a choice"
     );
+}
+
+// Some issuers publish an RSA key once for each `alg`, or once with and once without one.
+#[test]
+fn copies_of_a_key_without_kid_are_one_key() {
+    let plain = nameless(Signer::rsa());
+    let with_alg = |alg: &str| {
+        let mut jwk = plain.clone();
+        jwk["alg"] = alg.into();
+        jwk
+    };
+    for copies in [
+        [with_alg("RS256"), plain.clone()],
+        [plain.clone(), with_alg("RS256")],
+        [plain.clone(), plain.clone()],
+    ] {
+        let set = with_keys(&copies);
+        assert_eq!(tried(&set, Some("x"), Algorithm::RS256), ["(none)"]);
+        assert_eq!(tried(&set, Some("x"), Algorithm::PS256), ["(none)"]);
+    }
+    let other = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let other = nameless(&Signer::Rsa(other));
+    let set = with_keys(&[with_alg("RS256"), plain, other]);
+    assert!(tried(&set, Some("x"), Algorithm::RS256).is_empty());
 }
 
 #[tokio::test]
