@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::key::Numbers;
+use super::key::{Numbers, Thumbprint};
 use super::{Algorithm, Key};
 
 /// The reason why a JWK is not used.
@@ -21,6 +21,8 @@ pub enum Skipped {
     /// The key includes its private numbers, so that any reader of the set can sign with it
     /// (CVE-2026-31837).
     Private,
+    /// Another entry of the set has the private part of the same key.
+    Leaked,
     /// `kty` is `oct`: a shared secret is not a public key.
     Symmetric,
     /// `kty` is none of RSA, EC, OKP.
@@ -66,6 +68,9 @@ pub enum Skipped {
 
 /// The members of a private or secret key (RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// The members that a public key consists of.
+const NUMBERS: [&str; 5] = ["crv", "x", "y", "n", "e"];
 
 const RSA: [Algorithm; 6] = [
     Algorithm::RS256,
@@ -148,6 +153,25 @@ pub(super) fn read(members: &Members) -> Result<Key, Skipped> {
         Some("OKP") => read_okp(members, kid),
         _ => Err(Skipped::UnknownKty),
     }
+}
+
+/// Returns the thumbprint of the public part of a key, whatever its `kid` and its purpose; `None`
+/// if there is no usable key with these numbers.
+pub(super) fn public_thumbprint(members: &Members) -> Option<Thumbprint> {
+    let kty = text(members, "kty")?;
+    let mut public = Members::new();
+    for name in NUMBERS {
+        if let Some(value) = members.get(name) {
+            public.insert(name.to_owned(), value.clone());
+        }
+    }
+    let key = match kty {
+        "RSA" => read_rsa(&public, None),
+        "EC" => read_ec(&public, None),
+        "OKP" => read_okp(&public, None),
+        _ => return None,
+    };
+    key.ok().map(|key| key.thumbprint())
 }
 
 /// Returns whether a member holds anything. Some libraries write `""` or `[]` for a number that a
@@ -313,6 +337,9 @@ impl fmt::Display for Skipped {
             Self::RepeatedMember => "a member occurs twice",
             Self::Private => {
                 "it contains a private key, which is now public: have the key replaced"
+            }
+            Self::Leaked => {
+                "the set also contains its private key, which is now public: have the key replaced"
             }
             Self::Symmetric => "a shared secret is no public key",
             Self::UnknownKty => "\"kty\" is not one of RSA, EC, OKP",

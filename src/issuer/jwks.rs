@@ -4,7 +4,7 @@
 //! unusable and is never repaired. Keys are read one at a time, so that a large set of unusable
 //! keys needs no memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use serde_json::error::Category;
 
 use super::Key;
 use super::jwk::{self, Members, Skipped};
+use super::key::Thumbprint;
 
 /// The number of skipped keys that are reported one by one; the rest is only counted.
 const MAX_REPORTED: usize = 16;
@@ -78,15 +79,16 @@ impl KeySet {
     /// # Errors
     /// [`JwksError`]
     pub fn parse(bytes: &[u8], max_keys: usize) -> Result<Self, JwksError> {
-        let mut set = Self::default();
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        Document {
-            set: &mut set,
+        let mut reading = Reading {
             max_keys,
-        }
-        .deserialize(&mut json)
-        .and_then(|()| json.end())
-        .map_err(|error| JwksError::of(&error))?;
+            ..Reading::default()
+        };
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        Document(&mut reading)
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .map_err(|error| JwksError::of(&error))?;
+        let set = reading.finish();
         if !set.keys.is_empty() {
             Ok(set)
         } else if set.skips.total == 0 {
@@ -95,36 +97,79 @@ impl KeySet {
             Err(JwksError::NoUsableKey(set.skips))
         }
     }
+}
 
-    fn add(&mut self, index: usize, Entry(members): Entry, max_keys: usize) {
+/// A key set that is being read.
+#[derive(Default)]
+struct Reading {
+    keys: Vec<Entered>,
+    skips: Skips,
+    max_keys: usize,
+    /// The keys whose private part is in the set. The length of the document bounds them.
+    leaked: HashSet<Thumbprint>,
+}
+
+/// A key and its position in the document.
+struct Entered {
+    index: usize,
+    key: Arc<Key>,
+}
+
+impl Reading {
+    fn add(&mut self, index: usize, Entry(members): Entry) {
         let kid = match &members {
             Ok(members) => members.get("kid").and_then(Value::as_str).map(Box::from),
             Err(_) => None,
         };
-        match self.read(members, max_keys) {
-            Ok(key) => self.keys.push(Arc::new(key)),
+        match self.read(members) {
+            Ok(key) => self.keys.push(Entered {
+                index,
+                key: Arc::new(key),
+            }),
             Err(reason) => self.skips.add(Skip { index, kid, reason }),
         }
     }
 
-    fn read(&self, members: Result<Members, Skipped>, max_keys: usize) -> Result<Key, Skipped> {
-        let key = jwk::read(&members?)?;
-        self.admit(key, max_keys)
+    fn read(&mut self, members: Result<Members, Skipped>) -> Result<Key, Skipped> {
+        let members = members?;
+        let key = jwk::read(&members);
+        if let Err(Skipped::Private) = key {
+            self.leaked.extend(jwk::public_thumbprint(&members));
+        }
+        self.admit(key?)
     }
 
     /// Returns the key if it may join the set. Two keys with the same `kid` and a common algorithm
     /// are ambiguous: the first one stays, so that an appended key never replaces an earlier one.
-    fn admit(&self, key: Key, max_keys: usize) -> Result<Key, Skipped> {
-        for known in &self.keys {
+    fn admit(&self, key: Key) -> Result<Key, Skipped> {
+        for Entered { key: known, .. } in &self.keys {
             if known.is_same(&key) || known.is_confusable(&key) {
                 return Err(Skipped::Duplicate);
             }
         }
-        if self.keys.len() >= max_keys {
+        if self.keys.len() >= self.max_keys {
             Err(Skipped::TooMany)
         } else {
             Ok(key)
         }
+    }
+
+    /// Returns the set without the public copies of private keys, which may come before these.
+    fn finish(self) -> KeySet {
+        let mut set = KeySet {
+            keys: Vec::with_capacity(self.keys.len()),
+            skips: self.skips,
+        };
+        for Entered { index, key } in self.keys {
+            if self.leaked.contains(&key.thumbprint()) {
+                let kid = key.kid().map(Box::from);
+                let reason = Skipped::Leaked;
+                set.skips.add(Skip { index, kid, reason });
+            } else {
+                set.keys.push(key);
+            }
+        }
+        set
     }
 }
 
@@ -156,10 +201,7 @@ impl JwksError {
 }
 
 /// The whole document: an object with one array `keys`. Other members are ignored.
-struct Document<'a> {
-    set: &'a mut KeySet,
-    max_keys: usize,
-}
+struct Document<'a>(&'a mut Reading);
 
 impl<'de> DeserializeSeed<'de> for Document<'_> {
     type Value = ();
@@ -187,10 +229,7 @@ impl<'de> Visitor<'de> for Document<'_> {
                 return Err(A::Error::duplicate_field("keys"));
             }
             found = true;
-            map.next_value_seed(Keys {
-                set: self.set,
-                max_keys: self.max_keys,
-            })?;
+            map.next_value_seed(Keys(self.0))?;
         }
         if found {
             Ok(())
@@ -201,10 +240,7 @@ impl<'de> Visitor<'de> for Document<'_> {
 }
 
 /// The array `keys`.
-struct Keys<'a> {
-    set: &'a mut KeySet,
-    max_keys: usize,
-}
+struct Keys<'a>(&'a mut Reading);
 
 impl<'de> DeserializeSeed<'de> for Keys<'_> {
     type Value = ();
@@ -224,7 +260,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut index = 0;
         while let Some(entry) = seq.next_element::<Entry>()? {
-            self.set.add(index, entry, self.max_keys);
+            self.0.add(index, entry);
             index += 1;
         }
         Ok(())

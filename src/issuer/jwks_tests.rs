@@ -203,6 +203,38 @@ fn a_published_private_key_is_refused_counted_and_not_quoted() {
     }
 }
 
+// Whoever reads the set can sign with the key, whatever entry a token is verified with.
+#[test]
+fn no_copy_of_a_published_private_key_is_usable() {
+    let leak = |signer: &Signer, kid: Option<&str>| {
+        let mut jwk = signer.jwk(kid.unwrap_or_default());
+        let members = jwk.as_object_mut().unwrap();
+        if kid.is_none() {
+            members.remove("kid");
+        }
+        members.insert("d".to_owned(), "c2VjcmV0LW51bWJlcg".into());
+        members.insert("use".to_owned(), "enc".into());
+        jwk
+    };
+    let good = Signer::p256().jwk("good");
+    let (p256, ed25519) = (Signer::p256(), Signer::ed25519());
+    for signer in [&p256, &ed25519, Signer::rsa()] {
+        for kid in [Some("a"), Some("b"), None] {
+            let (public, private) = (signer.jwk("a"), leak(signer, kid));
+            for keys in [[&public, &private, &good], [&private, &public, &good]] {
+                let set = parse(&keys.map(Value::clone)).unwrap();
+                assert_eq!(set.keys.len(), 1, "{kid:?}");
+                assert_eq!(set.keys[0].kid(), Some("good"));
+                assert_eq!((set.skips.total, set.skips.private), (2, 1));
+                let says = set.skips.to_string();
+                assert!(says.contains("\"a\": the set also contains"), "{says}");
+            }
+            let error = parse(&[public, private]).unwrap_err();
+            assert!(matches!(error, JwksError::NoUsableKey(_)), "{error}");
+        }
+    }
+}
+
 // A key for encryption beside the signing keys is how providers publish both.
 #[test]
 fn a_key_for_encryption_is_skipped_without_a_report() {
