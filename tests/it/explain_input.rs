@@ -31,6 +31,8 @@ fn a_raw_head_is_judged_as_the_running_gateway_judges_it() {
     let two = format!("{bearer}\r\nAuthorization: Basic dTpw");
     let two_places = format!("{bearer}\r\n{cookie}");
     let forged = format!("{cookie}\r\nOrigin: https://evil.test\r\nContent-Length: 0");
+    let marked = "> GET /open HTTP/1.1\r\n> Host: a.test\r\n>";
+    let after = format!("X-A: b\r\n\r\n\r\n{marked}");
     let mut statuses = Vec::new();
     for (line, fields) in [
         ("GET /orders HTTP/1.1", &*bearer),
@@ -66,6 +68,9 @@ fn a_raw_head_is_judged_as_the_running_gateway_judges_it() {
         ("GET //open HTTP/1.1", "X-A: b"),
         ("get /open HTTP/1.1", "X-A: b"),
         ("OPTIONS * HTTP/1.1", "X-A: b"),
+        // Lines with the marks of curl within a head are fields of that head, or come after it.
+        ("GET /orders HTTP/1.1", marked),
+        ("GET /orders HTTP/1.1", &after),
         ("CONNECT a.test:80 HTTP/1.1", "X-A: b"),
     ] {
         let head = format!("{line}\r\nHost: a.test\r\nConnection: close\r\n{fields}\r\n\r\n");

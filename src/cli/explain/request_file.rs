@@ -3,6 +3,7 @@
 //! What a person copies differs from what was sent in a few ways that are undone here, each with a
 //! word about it. All else is left to the parser of connections.
 
+use http::Method;
 use zeroize::Zeroizing;
 
 /// A head as a client sends it.
@@ -20,7 +21,11 @@ impl RequestFile {
     pub(super) fn of(bytes: &[u8]) -> Self {
         let mut file = Self::default();
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let mut head = match sent_lines(text) {
+        let marked = match begins_with_request(text) {
+            true => None,
+            false => sent_lines(text),
+        };
+        let mut head = match marked {
             Some(sent) => {
                 file.changes.push("the lines that curl marks with \">\"");
                 sent
@@ -41,6 +46,23 @@ impl RequestFile {
         file.bytes = head;
         file
     }
+}
+
+/// Returns whether a text begins with the first line of a request, as it is or with a part that is
+/// missing. Then no later line is a mark of curl: a connection reads all lines as they are.
+fn begins_with_request(text: &[u8]) -> bool {
+    // The parser skips empty lines in front of a head.
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let line = lines.find(|line| !is_empty(line)).unwrap_or_default();
+    let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
+    let method = words.next().unwrap_or_default();
+    if Method::from_bytes(method).is_err() {
+        return false;
+    }
+    let has_path = words.clone().next().is_some_and(|it| it.starts_with(b"/"));
+    // curl puts "*" in front of its remarks, one of which is "using HTTP/1.1".
+    let has_version = method != b"*" && words.any(|word| word.starts_with(b"HTTP/"));
+    has_path || has_version
 }
 
 /// Returns the first head in the output of `curl -v`; `None` for any other text.
@@ -117,6 +139,11 @@ mod tests {
             "GET /> HTTP/1.0\r\n\r\n",
             "\u{1}\r\n\r\n",
             "",
+            "GET /a HTTP/1.1\r\nHost: x\r\n\r\n\r\n> GET /b HTTP/1.1\r\n> Host: x\r\n>\r\n",
+            "GET /a HTTP/1.1\r\n> GET /b HTTP/1.1\r\n> Host: x\r\n>\r\n\r\n",
+            "\r\n\r\nget a HTTP/2x\n> GET /b HTTP/1.1\n>\n\n",
+            "GET /a\r\n> GET /b HTTP/1.1\r\n>\r\n\r\n",
+            "* /a HTTP/1.1\r\n> GET /b HTTP/1.1\r\n>\r\n\r\n",
         ] {
             assert_eq!(read(head), (head.to_owned(), vec![]), "{head:?}");
         }
@@ -129,6 +156,14 @@ mod tests {
                      * a word between\n> Cookie: a=1\r\n> \r\n< HTTP/1.1 302 Found\r\n< \r\n\
                      > GET /other HTTP/1.1\r\n> \r\n";
         assert_eq!(read(shown).0, HEAD);
+        for before in [
+            "* using HTTP/1.1\n",
+            "$ curl -v http://a.test/orders\n",
+            "Note: x\n",
+            "\n",
+        ] {
+            assert_eq!(read(&format!("{before}{shown}")).0, HEAD, "{before}");
+        }
         let copied = shown.replace('\r', "").replace("> \n", ">\n");
         assert_eq!(
             read(&copied).0,

@@ -58,6 +58,12 @@ pub(in crate::cli) enum TokenFileError {
     Encoding,
     Empty,
     Several(usize),
+    /// A head with so many `Authorization` fields.
+    SeveralFields(usize),
+    /// An HTTP answer whose body is no JSON object.
+    HttpAnswer,
+    /// The line of a shell that sets a variable.
+    Assignment,
     /// An error of a token endpoint, with its description.
     Refused(String),
     /// A JSON object without a token, with the names of its members.
@@ -73,9 +79,22 @@ impl TokenFile {
         if text.is_empty() {
             return Err(TokenFileError::Empty);
         }
-        if let Ok(Value::Object(members)) = serde_json::from_str(text) {
+        let content = match text.starts_with("HTTP/") {
+            true => {
+                file.changes.push("the body of an HTTP answer");
+                body(text).ok_or(TokenFileError::HttpAnswer)?
+            }
+            false => text,
+        };
+        if let Ok(Value::Object(members)) = serde_json::from_str(content) {
             let token = file.token_of(&members)?;
             return file.with_text(&token);
+        }
+        if content != text {
+            return Err(TokenFileError::HttpAnswer);
+        }
+        if is_assignment(text) {
+            return Err(TokenFileError::Assignment);
         }
         file.with_text(text)
     }
@@ -107,7 +126,7 @@ impl TokenFile {
     }
 
     fn with_text(mut self, text: &str) -> Result<Self, TokenFileError> {
-        let line = self.authorization_line(text);
+        let line = self.authorization_line(text)?;
         let value = self.unquoted(line.unwrap_or(text));
         let is_field = line.is_some();
         let (scheme, rest) = value.split_once(is_blank).unwrap_or(("", value));
@@ -134,15 +153,24 @@ impl TokenFile {
 
     /// Returns the value of the `Authorization` field, if the text is that line, alone or among the
     /// other lines of a head.
-    fn authorization_line<'t>(&mut self, text: &'t str) -> Option<&'t str> {
+    fn authorization_line<'t>(&mut self, text: &'t str) -> Result<Option<&'t str>, TokenFileError> {
+        let mut fields = text.lines().filter_map(field_value);
+        let Some(first) = fields.next() else {
+            return Ok(None);
+        };
+        // Traffic refuses both, and none is the one that is meant.
+        match fields.count() {
+            0 => {}
+            more => return Err(TokenFileError::SeveralFields(more + 1)),
+        }
         let alone = field_value(text);
         let has_other_fields = text.lines().skip(1).any(|line| line.contains(": "));
         let value = match alone {
             Some(value) if !has_other_fields => value,
-            _ => text.lines().find_map(field_value)?,
+            _ => first,
         };
         self.changes.push("without \"Authorization:\"");
-        Some(value.trim_matches(is_around))
+        Ok(Some(value.trim_matches(is_around)))
     }
 
     fn unquoted<'t>(&mut self, text: &'t str) -> &'t str {
@@ -219,6 +247,31 @@ fn field_value(line: &str) -> Option<&str> {
         .then_some(value)
 }
 
+/// Returns the body of an HTTP answer, which `curl -i` shows after one head or several.
+fn body(answer: &str) -> Option<&str> {
+    let mut rest = answer;
+    while rest.starts_with("HTTP/") {
+        let ends = ["\r\n\r\n", "\n\n"].into_iter();
+        let end = ends.filter_map(|end| Some((rest.find(end)?, end.len())));
+        let (at, length) = end.min()?;
+        rest = rest.get(at + length..)?;
+    }
+    Some(rest.trim_matches(is_around))
+}
+
+/// Returns whether a text sets a variable of a shell to a JWT, or exports one.
+fn is_assignment(text: &str) -> bool {
+    let exported = text.strip_prefix("export ");
+    let is_in_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let Some((name, value)) = exported.unwrap_or(text).trim().split_once('=') else {
+        return false;
+    };
+    let value = value.trim_start_matches(['"', '\'']);
+    let value = value.strip_prefix("Bearer ").unwrap_or(value);
+    let is_name = !name.is_empty() && name.chars().all(is_in_name);
+    is_name && (exported.is_some() || value.starts_with("eyJ"))
+}
+
 /// Returns whether a line could be a token by itself: three parts, or the start of a JWT and more.
 fn is_whole(line: &str) -> bool {
     line.matches('.').count() == 2 && line.trim().starts_with("eyJ")
@@ -248,6 +301,16 @@ impl fmt::Display for TokenFileError {
                     "it has {count} tokens, one on each line; leave one of them"
                 )
             }
+            Self::SeveralFields(count) => write!(
+                f,
+                "it has {count} Authorization fields; use --request-file to judge the head as it is"
+            ),
+            Self::HttpAnswer => {
+                f.write_str("it is a whole HTTP answer without a JSON object: leave out -i")
+            }
+            Self::Assignment => f.write_str(
+                "it is a shell assignment; leave out the name of the variable and the \"=\"",
+            ),
             Self::Refused(error) => {
                 let error = Quoted(error);
                 write!(f, "it is the error of a token endpoint: {error}")
@@ -315,6 +378,8 @@ mod tests {
             "{\"access_token\":\"$\",\"token_type\":\"Bearer\",\"id_token\":\"x\"}",
             "{\n  \"AuthenticationResult\": { \"AccessToken\": \"$\", \"IdToken\": \"x\" }\n}",
             "{\"accessToken\":\"$\"}",
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"access_token\":\"$\"}",
+            "HTTP/1.1 100 Continue\n\nHTTP/2 200\nserver: a\n\n{\"access_token\":\"$\"}\n",
             "{\"access_token\":\"Bearer $\"}",
             &format!("{head}\n{tail}\n"),
             &format!("{head}\r\n  {tail}\r\n"),
@@ -370,13 +435,14 @@ mod tests {
             }
         }
         // A text that is no credential is a token, for the verdict that traffic gives it.
-        for text in ["undefined", "Bearer:", "a.b c", "ey!"] {
+        for text in ["undefined", "Bearer:", "a.b c", "ey!", "dG9rZW4=", "a=b"] {
             let _ = token(text);
         }
     }
 
     #[test]
     fn a_file_without_a_token_says_what_it_has() {
+        let two = format!("Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer x.y.z\r\n");
         for (text, says) in [
             ("", "empty"),
             (" \r\n\u{feff}", "empty"),
@@ -384,6 +450,25 @@ mod tests {
             ("{\"error\":\"invalid_client\"}", "\"invalid_client\""),
             ("{\"keys\":[],\"x\\n\":1}", "it has \"keys\", \"x\\n\""),
             (&format!("{TOKEN}\n{TOKEN}\n"), "2 tokens"),
+            (&two, "it has 2 Authorization fields; use --request-file"),
+            (
+                &format!("GET / HTTP/1.1\r\n{two}\r\n"),
+                "2 Authorization fields",
+            ),
+            (
+                &format!("{two}> authorization: Basic x"),
+                "3 Authorization fields",
+            ),
+            ("HTTP/1.1 204 No Content\r\n\r\n", "leave out -i"),
+            ("HTTP/1.1 502 Bad Gateway\n\n<html>eyJ", "leave out -i"),
+            (
+                "HTTP/1.1 400 Bad Request\n\n{\"error\":\"invalid_scope\"}",
+                "\"invalid_scope\"",
+            ),
+            (&format!("TOKEN={TOKEN}"), "a shell assignment"),
+            (&format!("export TOKEN=\"{TOKEN}\"\n"), "a shell assignment"),
+            ("export TOKEN=abc", "a shell assignment"),
+            (&format!("auth='Bearer {TOKEN}'"), "a shell assignment"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
