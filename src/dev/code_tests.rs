@@ -377,7 +377,7 @@ fn a_client_with_a_secret_needs_it() {
 /// Asks as a page of this origin does.
 fn page(sandbox: &Sandbox, line: &str, origin: &str) -> Reply {
     let request = format!(
-        "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: {origin}\r\n\
+        "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: {origin}\r\n\
          Access-Control-Request-Method: POST\r\n\
          Access-Control-Request-Headers: authorization, mcp-protocol-version\r\n\r\n"
     );

@@ -21,6 +21,7 @@ use super::authorization::{Context, authorize};
 use super::embedded::{EmbeddedIssuer, TokenAnswer};
 use super::grant::{Parts, TokenRequest};
 use super::grant_error::GrantError;
+use super::host::is_local;
 use super::memory::Memory;
 use super::metadata::{AUTHORIZE, JWKS, REGISTER, TOKEN, metadata};
 use super::redirect::RedirectRules;
@@ -181,11 +182,16 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let origin = request.headers().get(ORIGIN).cloned();
-    let found = issuers.find(request.uri().path());
+    let is_ours = is_local(&request);
+    let found = match is_ours {
+        true => issuers.find(request.uri().path()),
+        false => None,
+    };
     let is_public = found
         .as_ref()
         .is_some_and(|found| found.endpoint.is_public());
     let mut response = match found {
+        None if !is_ours => misdirected(),
         _ if request.method() == Method::OPTIONS => preflight(),
         None => not_found(&issuers),
         Some(found) => {
@@ -404,6 +410,15 @@ fn not_found(issuers: &Issuers) -> Response<Full<Bytes>> {
         answer.insert("token_endpoints".into(), json!(endpoints));
     }
     reply(StatusCode::NOT_FOUND, &answer)
+}
+
+/// Refuses a host by which a page of any origin may have been led here.
+fn misdirected() -> Response<Full<Bytes>> {
+    let answer = json!({
+        "error": "misdirected_request",
+        "error_description": "ask the dev issuer by an IP address or localhost",
+    });
+    reply(StatusCode::MISDIRECTED_REQUEST, &answer)
 }
 
 fn method_not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {

@@ -14,6 +14,7 @@ mod example;
 mod form;
 mod grant;
 mod grant_error;
+mod host;
 mod key;
 mod memory;
 mod metadata;

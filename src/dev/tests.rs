@@ -62,14 +62,35 @@ pub(super) fn send(address: SocketAddr, request: &[u8]) -> Reply {
 pub(super) fn get(address: SocketAddr, path: &str) -> Reply {
     send(
         address,
-        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
     )
+}
+
+#[test]
+fn a_name_that_was_pointed_at_this_machine_gets_nothing() {
+    let sandbox = wired();
+    for (host, status) in [
+        ("evil.test:9400", 421),
+        ("localhost:9400", 200),
+        ("[::1]:9400", 200),
+    ] {
+        let head = format!(
+            "POST /oauth2/token HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n\
+             Connection: close\r\nContent-Length: 29\r\n{BASIC}{FORM}\r\n\
+             grant_type=client_credentials"
+        );
+        let reply = send(sandbox.issuer_address(), head.as_bytes());
+        assert_eq!(reply.status, status, "{host}: {}", reply.body);
+        assert_eq!(reply.body.contains("access_token"), status == 200);
+        let allowed = reply.header("access-control-allow-origin");
+        assert_eq!(allowed.is_some(), status == 200, "{host}");
+    }
 }
 
 pub(super) fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Reply {
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n"
     );
     let reply = send(
         sandbox.issuer_address(),
