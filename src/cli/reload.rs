@@ -28,8 +28,9 @@ pub(super) struct Arguments {
 
 #[derive(Args, Debug)]
 pub(super) struct ControlSocket {
-    /// Path of the Unix-domain socket by which `scopegate reload` reaches the running gateway; by
-    /// default control.sock in the $RUNTIME_DIRECTORY of systemd
+    /// Path of the Unix-domain socket by which `scopegate reload` reaches the running gateway
+    /// [default: control.sock in $RUNTIME_DIRECTORY, or else /run/scopegate/control.sock for
+    /// `reload`, and none for `run`]
     #[arg(long, value_name = "PATH", env = "SCOPEGATE_CONTROL")]
     control: Option<PathBuf>,
 }

@@ -21,7 +21,8 @@ impl fmt::Display for ReloadFailure {
             Self::NoGateway(path, error) => write!(
                 f,
                 "no gateway can be asked at {}: {error}\nhelp: start it with --control PATH, and \
-                 name the same path here; or send it SIGHUP",
+                 name the same path here (it has one of its own only under systemd, by \
+                 RuntimeDirectory=); or send it SIGHUP: kill -HUP and its process id",
                 path.display()
             ),
             Self::NoAnswer(error) => write!(

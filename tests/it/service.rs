@@ -232,7 +232,9 @@ fn reload_returns_when_the_configuration_is_in_force_or_refused() {
     assert_eq!(nobody.status.code(), Some(3), "{nobody:?}");
     let errors = text(&nobody.stderr);
     assert!(
-        errors.contains("no gateway can be asked at") && errors.contains("--control"),
+        errors.contains("no gateway can be asked at")
+            && errors.contains("--control")
+            && errors.contains("kill -HUP"),
         "{errors}"
     );
 }
