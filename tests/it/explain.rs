@@ -311,7 +311,7 @@ fn a_near_miss_is_named() {
         ),
         (
             "GET /Health",
-            "in this case: \"/health\" is for the route /health",
+            "with these capital and small letters: \"/health\" is for the route /health",
         ),
         (
             "GET /tests",

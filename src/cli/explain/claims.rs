@@ -2,10 +2,13 @@
 //!
 //! Nothing of it is verified here: the rows are made of every token that can be read at all.
 
+use std::sync::Arc;
+
 use super::report::ClaimRow;
 use super::shown::{all_quoted, kind_of, list, moment, quoted, value_of};
 use crate::clock::UnixTime;
 use crate::config::printable;
+use crate::issuer::{Algorithm, Key};
 use crate::policy::{Claim, Claims};
 use crate::snapshot::Route;
 use crate::telemetry::Quoted;
@@ -86,7 +89,11 @@ impl<'a> TokenView<'a> {
         let entry = self.verifier.map(|verifier| verifier.issuer().entry());
         let algorithms = entry.map(|entry| list(entry.algorithms.iter().map(|one| one.name())));
         let mut rows = vec![row("alg", value_of(header.get("alg")), algorithms)];
-        let kids = self.verifier.and_then(kids);
+        let algorithm = match header.get("alg") {
+            Some(Claim::Text(name)) => Algorithm::parse(name),
+            _ => None,
+        };
+        let kids = self.verifier.and_then(|verifier| kids(verifier, algorithm));
         rows.push(row("kid", value_of(header.get("kid")), kids));
         let policy = self.rules().map(|rules| typ_policy(rules.typ).to_owned());
         rows.push(row("typ", value_of(header.get("typ")), policy));
@@ -245,13 +252,17 @@ fn clients(rules: &Rules) -> Option<String> {
     (!accepted.is_empty()).then(|| all_quoted(accepted.iter().map(AsRef::as_ref)))
 }
 
-/// Returns the `kid`s of the issuer's keys; `None` if there are no keys (yet).
-fn kids(verifier: &Verifier) -> Option<String> {
-    let keys = verifier.issuer().keys();
-    let mut kids: Vec<&str> = keys.keys.iter().filter_map(|key| key.kid()).collect();
+/// Returns the `kid`s of the issuer's keys for an algorithm, or of all if a token has none that is
+/// known; `None` if there are no keys (yet).
+fn kids(verifier: &Verifier, algorithm: Option<Algorithm>) -> Option<String> {
+    let set = verifier.issuer().keys();
+    let fits = |key: &&Arc<Key>| algorithm.is_none_or(|algorithm| key.allows(algorithm));
+    let keys: Vec<_> = set.keys.iter().filter(fits).collect();
+    let mut kids: Vec<&str> = keys.iter().filter_map(|key| key.kid()).collect();
     kids.dedup();
-    match (kids.len(), keys.keys.len()) {
-        (_, 0) => None,
+    match (kids.len(), keys.len()) {
+        (_, 0) if set.keys.is_empty() => None,
+        (_, 0) => Some("none: no key is for this alg".to_owned()),
         (0, without) => Some(format!("none: {without} keys without a kid")),
         _ => Some(all_quoted(kids)),
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::account::{Account, Given};
+use super::checks::Check;
 use super::found_token::FoundToken;
 use super::reading::{Asked, entry, read};
 use super::report::Report;
 use super::shown::list;
-use crate::decision::{Refusal, Verdict, admit, check_body, decide};
+use crate::decision::{Cause, Refusal, Verdict, admit, check_body, decide};
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Peer, Proxies};
 use crate::policy::Requirement;
@@ -82,7 +83,7 @@ async fn judge(account: &mut Account<'_>, mut parsed: ParsedHead, question: &Que
     let route = entry.and_then(|entry| snapshot.routes.get(entry.route));
     let needs_token = entry.is_some_and(|entry| entry.requirement != Requirement::Public);
     if let Some(route) = route.filter(|_| needs_token) {
-        fetch_keys(&mut account.report, route);
+        fetch_keys(route);
     }
     let verdict = decided(snapshot, &mut parsed, question).await;
     // A refusal without a route came before any route was looked for.
@@ -96,6 +97,9 @@ async fn judge(account: &mut Account<'_>, mut parsed: ParsedHead, question: &Que
         account.routed(entry, route);
         if needs_token {
             let found = FoundToken::of(&parsed.head, route, question.context);
+            if found.view.is_some() && uses_keys(&verdict) {
+                note_fetch(&mut account.report, route);
+            }
             account.outline(&found);
             token = Some(found);
         }
@@ -124,13 +128,30 @@ async fn decided<'s>(
 
 /// Starts the tasks that fetch the keys of a route's issuers. A running gateway has the keys of
 /// its own last fetch.
-fn fetch_keys(report: &mut Report, route: &Route) {
+fn fetch_keys(route: &Route) {
     let proxies = Proxies::from_environment();
+    for verifier in &route.verifiers {
+        tokio::task::spawn_local(maintain(Arc::downgrade(verifier.issuer()), proxies.clone()));
+    }
+}
+
+/// Returns whether a decision comes from keys, and not from what goes before them.
+fn uses_keys(verdict: &Result<Verdict<'_>, Refusal<'_>>) -> bool {
+    match verdict {
+        Ok(_) => true,
+        Err(refusal) => match &refusal.cause {
+            Cause::Token { error, .. } => Check::of(error) >= Check::Key,
+            Cause::Denied(_) | Cause::BodyTooLarge => true,
+            _ => false,
+        },
+    }
+}
+
+/// Adds that keys were fetched, which a running gateway did earlier.
+fn note_fetch(report: &mut Report, route: &Route) {
     let mut fetched = Vec::new();
     for verifier in &route.verifiers {
-        let issuer = verifier.issuer();
-        tokio::task::spawn_local(maintain(Arc::downgrade(issuer), proxies.clone()));
-        if !matches!(issuer.entry().keys, KeySource::Static(_)) {
+        if !matches!(verifier.issuer().entry().keys, KeySource::Static(_)) {
             fetched.push(verifier.name());
         }
     }

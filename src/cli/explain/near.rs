@@ -298,8 +298,8 @@ impl fmt::Display for NearMiss {
         match &self.difference {
             Difference::WithoutSlash => write!(f, "without the slash at the end: {path}")?,
             Difference::WithSlash => write!(f, "with a slash at the end: {path}")?,
-            Difference::Case => write!(f, "in this case: {path}")?,
-            Difference::Spelling => write!(f, "in this spelling: {path}")?,
+            Difference::Case => write!(f, "with these capital and small letters: {path}")?,
+            Difference::Spelling => write!(f, "spelled like this: {path}")?,
             Difference::Below(prefix) => {
                 write!(f, "below the prefix {}: {path}", Quoted(prefix))?;
             }
@@ -373,25 +373,25 @@ mod tests {
                 "GET",
                 "x",
                 "/Orders",
-                "in this case: \"/orders\" is for the route /orders",
+                "with these capital and small letters: \"/orders\" is for the route /orders",
             ),
             (
                 "GET",
                 "x",
                 "/ORDERS/",
-                "in this case: \"/orders\" is for the route /orders",
+                "with these capital and small letters: \"/orders\" is for the route /orders",
             ),
             (
                 "GET",
                 "x",
                 "/orders/7/items",
-                "in this case: \"/orders/7/Items\" is for the route /orders/{id}/Items",
+                "with these capital and small letters: \"/orders/7/Items\" is for the route /orders/{id}/Items",
             ),
             (
                 "GET",
                 "x",
                 "/order",
-                "in this spelling: \"/orders\" is for the route /orders",
+                "spelled like this: \"/orders\" is for the route /orders",
             ),
             (
                 "GET",

@@ -7,6 +7,7 @@ use clap::Parser;
 use super::account::DEV_KEYS;
 use super::report::{Entry, Outcome, Verdict};
 use super::*;
+use crate::issuer::fixture;
 
 const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
                     jwks_uri = \"http://127.0.0.1:1/keys\"\nscope_claims = [\"permissions\"]\n\
@@ -110,7 +111,7 @@ fn a_refused_request_says_at_which_step_and_what_its_client_hears() {
     let near = report("GET /Orders/1");
     has(
         &near,
-        "in this case: \"/orders/1\" is for the route /orders/{id}",
+        "with these capital and small letters: \"/orders/1\" is for the route /orders/{id}",
     );
     assert_eq!(near.result, Verdict::Refused(404));
     has(&report("GET /a/../b"), "NO verdict 400 Bad Request");
@@ -309,6 +310,53 @@ fn a_token_that_can_be_read_is_shown_beside_what_is_accepted() {
         };
         assert!(report.entries.iter().any(is_told), "{}", report.text());
         assert_eq!(report.granted, None, "nothing is granted unverified");
+    }
+}
+
+#[test]
+fn the_fetch_of_keys_is_a_note_only_where_a_token_needs_them() {
+    let fetched = "the keys of idp are fetched now";
+    let claims = "{\"iss\":\"https://idp.example.com/\",\"exp\":4000000000}";
+    let with = |alg: &str| {
+        let header = format!("{{\"alg\":\"{alg}\",\"kid\":\"k\"}}");
+        report_with("GET /orders/1 --token-file FILE", &token(&header, claims))
+    };
+    assert!(with("RS256").text().contains(fetched));
+    lacks(&with("HS256"), fetched);
+    lacks(
+        &report_with("GET /orders/1 --token-file FILE", "opaque"),
+        fetched,
+    );
+    lacks(&report("GET /orders/1"), fetched);
+}
+
+#[test]
+fn the_key_ids_are_those_of_keys_for_the_algorithm() {
+    let keys = [
+        fixture::Signer::p256().jwk("e"),
+        fixture::Signer::ed25519().jwk("d"),
+    ];
+    let keys = fixture::jwks(&keys);
+    let text = FILE.replace(
+        "jwks_uri = \"http://127.0.0.1:1/keys\"",
+        &format!("jwks = '{keys}'"),
+    );
+    for (alg, wanted) in [
+        ("ES256", "kid \"x\"; wanted \"e\""),
+        ("EdDSA", "kid \"x\"; wanted \"d\""),
+        ("RS256", "kid \"x\"; wanted none: no key is for this alg"),
+        ("none", "kid \"x\"; wanted \"e\", \"d\""),
+    ] {
+        let header = format!("{{\"alg\":\"{alg}\",\"kid\":\"x\"}}");
+        let config = Config::parse(&text, "gateway.toml").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("input");
+        let claims = "{\"iss\":\"https://idp.example.com/\",\"exp\":4000000000}";
+        std::fs::write(&file, token(&header, claims)).unwrap();
+        let words = ["explain", "GET", "/orders/1", "--token-file"].map(std::ffi::OsStr::new);
+        let words = words.into_iter().chain([file.as_os_str()]);
+        let arguments = Line::parse_from(words).arguments;
+        has(&explained(config, &arguments).unwrap(), wanted);
     }
 }
 
