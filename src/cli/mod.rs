@@ -23,6 +23,7 @@ mod token_changes;
 mod token_failure;
 mod variables;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use failure::Failure;
 use output::print;
 use settings::{ConfigFile, ServerOptions, ToolOptions};
+
+use crate::config::{printable, printable_lines};
 
 /// A reverse proxy that enforces OAuth 2.0 scopes.
 ///
@@ -134,10 +137,35 @@ fn parse(words: Vec<OsString>) -> Result<Arguments, u8> {
     // A failed write cannot be reported.
     let _ = match variables::message(&usage, &program, &words) {
         Some(message) => writeln!(io::stderr(), "{message}"),
-        // This also prints `--help` and `--version`, to standard output.
-        None => usage.print(),
+        None => print_usage(&usage, &words),
     };
     Err(u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE))
+}
+
+/// Prints `--help` and `--version` to standard output, and an error to standard error. An error
+/// quotes words of the command line, whose control characters are escaped.
+fn print_usage(usage: &clap::Error, words: &[OsString]) -> io::Result<()> {
+    match usage.use_stderr().then(|| escaped(usage, words)).flatten() {
+        Some(message) => write!(io::stderr(), "{message}"),
+        None => usage.print(),
+    }
+}
+
+/// Returns the text of an error without the control characters of words; `None` if it has none.
+fn escaped(usage: &clap::Error, words: &[OsString]) -> Option<String> {
+    let mut text = usage.to_string();
+    let mut has_escapes = false;
+    for word in words {
+        let word = word.to_string_lossy();
+        let value = word.split_once('=').map(|(_, value)| value);
+        for part in value.into_iter().chain([&*word]) {
+            if let Cow::Owned(safe) = printable(part) {
+                has_escapes = true;
+                text = text.replace(part, &safe);
+            }
+        }
+    }
+    has_escapes.then(|| printable_lines(&text).into_owned())
 }
 
 fn arguments(program: &clap::Command, words: &[OsString]) -> Result<Arguments, clap::Error> {
@@ -251,6 +279,37 @@ mod tests {
         ] {
             assert_eq!(code(asked), 0, "{asked}");
         }
+    }
+
+    #[test]
+    fn an_error_quotes_words_without_their_control_characters() {
+        let hostile = "/a\u{1b}[31m\nerror: b\u{202e}";
+        for words in [
+            ["explain", "GET", hostile].as_slice(),
+            &["explain", hostile, "/a"],
+            &["explain", "GET", "/a", "--host", hostile],
+            &["explain", "GET", "/a", &format!("--peer={hostile}")],
+            &["token", "--scope", "a", &format!("--{hostile}")],
+            &[hostile],
+        ] {
+            let words: Vec<_> = ["scopegate"]
+                .iter()
+                .chain(words)
+                .map(OsString::from)
+                .collect();
+            let program = Arguments::command();
+            let words = order::command_first(words, &program);
+            let usage = arguments(&program, &words).unwrap_err();
+            let text = escaped(&usage, &words).unwrap();
+            assert!(
+                text.lines()
+                    .all(|line| printable(line) == line && line != "error: b"),
+                "{text:?}"
+            );
+            assert!(text.contains("/a\\u{1b}[31m\\nerror: b\\u{202e}"), "{text}");
+        }
+        let usage = parse("explain GET").unwrap_err();
+        assert_eq!(escaped(&usage, &ordered("explain GET")), None);
     }
 
     #[test]
