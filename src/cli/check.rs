@@ -45,7 +45,12 @@ fn report(config: &Config, file: &str) -> String {
         1 => "1 route".into(),
         many => format!("{many} routes"),
     };
-    let _ = writeln!(text, "\n{file}: {routes}, no problems");
+    let notes = match config.notes.len() {
+        0 => String::new(),
+        1 => ", 1 note".into(),
+        many => format!(", {many} notes"),
+    };
+    let _ = writeln!(text, "\n{file}: {routes}, no problems{notes}");
     text
 }
 
@@ -64,5 +69,15 @@ mod tests {
             "{report}"
         );
         assert!(report.contains("/a"), "{report}");
+    }
+
+    #[test]
+    fn notes_are_counted_beside_the_problems_that_there_are_not() {
+        let text = "[server]\nadmin = \"0.0.0.0:9090\"\n[upstreams.a]\nurl = \"http://a\"\n\
+                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\npublic = true\n";
+        let config = Config::parse(text, "gateway.toml").unwrap();
+        let report = report(&config, "gateway.toml");
+        let end = "\n\ngateway.toml: 1 route, no problems, 1 note\n";
+        assert!(report.ends_with(end), "{report}");
     }
 }

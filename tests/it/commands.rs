@@ -83,7 +83,7 @@ fn check_takes_a_file_by_name_and_from_standard_input() {
     folder.write("other.toml", &text);
     let printed = folder.print(&["check", "other.toml"]);
     assert!(
-        printed.ends_with("\nother.toml: 4 routes, no problems\n"),
+        printed.ends_with("\nother.toml: 4 routes, no problems, 1 note\n"),
         "{printed}"
     );
     assert_eq!(folder.print(&["-c", "other.toml", "check"]), printed);
@@ -96,7 +96,7 @@ fn check_takes_a_file_by_name_and_from_standard_input() {
         let output = folder.run_with_input(arguments, &text);
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(
-            printed.ends_with("\nstandard input: 4 routes, no problems\n"),
+            printed.ends_with("\nstandard input: 4 routes, no problems, 1 note\n"),
             "{printed}"
         );
     }
