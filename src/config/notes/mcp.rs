@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use super::detours;
 use crate::config::Route;
 use crate::config::context::Context;
@@ -22,7 +24,7 @@ pub(crate) fn note(context: &Context, routes: &[Arc<Route>]) {
         let pattern = route.pattern.as_str();
         let path = pattern.strip_suffix("/**").unwrap_or(pattern);
         let url = resource.to_string();
-        if !path.ends_with(SEGMENT) || url.ends_with(path) || !requires_token(route) {
+        if !path.ends_with(SEGMENT) || is_end(path, &url) || !requires_token(route) {
             continue;
         }
         let message = format!(
@@ -34,4 +36,11 @@ pub(crate) fn note(context: &Context, routes: &[Arc<Route>]) {
         );
         context.note(Problem::without_span(message));
     }
+}
+
+/// Returns whether a URL ends with a path. The path may have escapes where the URL has others.
+fn is_end(path: &str, url: &str) -> bool {
+    let (path, url) = (percent_decode_str(path), percent_decode_str(url));
+    let (path, url): (Vec<u8>, Vec<u8>) = (path.collect(), url.collect());
+    url.ends_with(&path)
 }
