@@ -1,4 +1,4 @@
-//! What a request for a token changes of it, so that the gateway ought to refuse it.
+//! Changes that a request for a token asks for, so that the gateway ought to refuse the token.
 //!
 //! Only tokens of the embedded issuer are made here, with keys that no other gateway knows.
 

@@ -109,7 +109,7 @@ fn is_same(secret: &str, presented: &str) -> bool {
 /// The credentials that a client presents.
 pub(super) struct Credentials {
     pub(super) id: String,
-    /// The secret; `None` if the client only says who it is.
+    /// The secret; `None` if the client states its id alone.
     secret: Option<String>,
 }
 

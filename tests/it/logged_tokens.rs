@@ -38,6 +38,15 @@ impl Logged {
         }
     }
 
+    /// Asks with a token, and expects the reason and a part of the sentence in its line.
+    #[track_caller]
+    fn expect(&self, token: &str, reason: &str, says: &str) {
+        let line = self.line(token);
+        assert_eq!(line["reason"], reason, "{line}");
+        let detail = line["detail"].as_str().unwrap();
+        assert!(detail.contains(says), "{says}: {detail}");
+    }
+
     /// Asks with a value of `Authorization`; returns the answer and the line about it.
     #[track_caller]
     fn ask(&self, authorization: &str) -> (Answer, String) {
@@ -208,10 +217,7 @@ fn a_refused_token_says_what_was_found_and_what_was_expected() {
             "has a signature of 63 bytes, and the key makes 64: it may have been cut off",
         ),
     ] {
-        let line = logged.line(&token);
-        assert_eq!(line["reason"], reason, "{line}");
-        let detail = line["detail"].as_str().unwrap();
-        assert!(detail.contains(says), "{says}: {detail}");
+        logged.expect(&token, reason, says);
     }
 }
 
@@ -418,10 +424,7 @@ fn a_near_miss_is_named() {
             "YOUR_TOKEN",
         ),
     ] {
-        let line = logged.line(&token);
-        assert_eq!(line["reason"], reason, "{line}");
-        let detail = line["detail"].as_str().unwrap();
-        assert!(detail.contains(says), "{says}: {detail}");
+        logged.expect(&token, reason, says);
     }
 }
 

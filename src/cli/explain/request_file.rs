@@ -1,7 +1,7 @@
 //! The head of a request in a file, as a proxy logs it or `curl -v` shows it.
 //!
-//! What a person copies differs from what was sent in a few ways that are undone here, each with a
-//! word about it. All else is left to the parser of connections.
+//! A copied head differs from the sent one in a few ways. They are undone here, each with a note.
+//! The parser of connections judges all else.
 
 use http::Method;
 use zeroize::Zeroizing;
@@ -89,7 +89,7 @@ fn has_end(head: &[u8]) -> bool {
     let mut lines = head.split(|byte| *byte == b'\n');
     // The parser skips empty lines in front of a head.
     let first = lines.find(|line| !is_empty(line));
-    // What follows the last line feed is no line.
+    // The text after the last line feed is no line.
     first.is_some() && lines.rev().skip(1).any(is_empty)
 }
 

@@ -138,7 +138,7 @@ fn a_target_is_judged_as_traffic_does() {
                 .any(|line| line.starts_with("a target is a path"))
         );
     }
-    // What the parser of connections refuses has no reason of the gateway.
+    // A refusal of the connection's parser has no reason of the gateway.
     let refused = report("GET /a{b}<c>\"");
     let expected = parse_directly("/a{b}<c>\"");
     assert_eq!(refused.result == Verdict::Refused(400), expected.is_err());

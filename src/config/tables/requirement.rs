@@ -185,7 +185,7 @@ pub(super) fn methods_of(reader: &mut Reader<'_>, inherited: &Statement) -> Vec<
     };
     let requirement = match own.within(inherited) {
         Statement::Requirement(requirement) => requirement,
-        // Nothing is known of the route until that key is corrected.
+        // The requirement is unknown until that key is corrected.
         Statement::Misspelled => return Vec::new(),
         Statement::Nothing if reader.is_misspelled(&METHODS) => return Vec::new(),
         Statement::Nothing => report_no_authorization(reader),
