@@ -2,7 +2,7 @@
 //
 //   main.mjs SCOPEGATE          the binary; to be started at the root of the repository
 //
-// A TOML fence is a whole configuration, or a part of one that lacks but the routes. A fence "json claims" below one
+// A TOML fence is a whole configuration, or a part of one that lacks only the routes or the issuers. A fence "json claims" below one
 // holds the claims of a token whose GET /orders that configuration forwards. A fence "json keys/idp.json" is that file,
 // for the examples of its page to read.
 
@@ -11,6 +11,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 
 const PAGES = ['README.md', 'docs/configuration.md', 'docs/issuers.md'];
 const ROUTE = `
@@ -22,6 +23,14 @@ path     = "/orders"
 upstream = "any"
 scopes   = "orders.read"
 `;
+const ISSUER = `
+[issuers.any]
+issuer   = "https://idp.example.com/"
+audience = "any"
+
+[upstreams.orders]
+url = "http://127.0.0.1:3000"
+`;
 const LEAST = 15; // checks: a page whose fences are no longer found has none that can fail
 const KEYS = {
   RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
@@ -31,6 +40,7 @@ const KEYS = {
 const [, , scopegate] = process.argv;
 const work = mkdtempSync(join(tmpdir(), 'scopegate-interop-'));
 process.on('exit', () => rmSync(work, { recursive: true }));
+place('certs/internal-ca.pem', rootCertificates[0]); // the file that an example names
 let passed = 0;
 let failed = 0;
 
@@ -42,6 +52,7 @@ for (const page of PAGES) {
     const where = `${page}, line ${line}`;
     if (language === 'toml') {
       example = text.includes('[[') ? text : text + ROUTE;
+      if (!example.includes('[issuers.')) example += ISSUER;
       report(`${where}: a configuration without mistakes`, accepted(example));
     } else if (kind === 'claims') {
       tokens(where, example, JSON.parse(text));
