@@ -47,7 +47,7 @@ impl<'r> BearerToken<'r> {
         query: Option<&'r str>,
     ) -> Result<Self, TokenError> {
         let kinds = SourceKinds::of(sources);
-        let mut found = Found(None);
+        let mut found = Found::default();
         found.keep_authorization(headers, &kinds)?;
         if kinds.header {
             found.keep_fields(headers, sources)?;
@@ -60,7 +60,7 @@ impl<'r> BearerToken<'r> {
                 found.keep(token, Carrier::Query)?;
             }
         }
-        found.0.ok_or_else(|| missing(sources, headers))
+        found.token.ok_or_else(|| missing(sources, headers))
     }
 
     /// Refuses two `Authorization` fields, wherever a token is looked for: two parsers could each
@@ -144,20 +144,26 @@ impl SourceKinds {
 }
 
 /// The token that the search has found so far.
-struct Found<'r>(Option<BearerToken<'r>>);
+#[derive(Default)]
+struct Found<'r> {
+    token: Option<BearerToken<'r>>,
+    /// The part of the request that had an empty value in the place of a token, the last of them.
+    empty: Option<Carrier>,
+}
 
 impl<'r> Found<'r> {
     /// Keeps the token; fails if it is the second one. Of two tokens, the gateway could check one
     /// and the upstream use the other. An empty field, cookie or parameter is no token: a browser
-    /// sends an empty cookie after a logout, beside the token of the page.
+    /// sends an empty cookie after a logout, beside the token of the page. Beside a token of its own
+    /// kind it counts, since parsers differ in which of two they read.
     fn keep(&mut self, text: &'r [u8], carrier: Carrier) -> Result<(), TokenError> {
+        let before = self.token.and_then(|token| token.carrier);
         if is_empty(text) {
-            return Ok(());
+            self.empty = Some(carrier);
+            return refuse_if(before == Some(carrier));
         }
-        if self.0.is_some() {
-            return Err(TokenError::Several);
-        }
-        self.0 = Some(BearerToken {
+        refuse_if(before.is_some() || self.empty == Some(carrier))?;
+        self.token = Some(BearerToken {
             text,
             carrier: Some(carrier),
         });
@@ -203,6 +209,14 @@ impl<'r> Found<'r> {
                 self.keep(token, Carrier::Cookie)?;
             }
         }
+        Ok(())
+    }
+}
+
+fn refuse_if(is_second: bool) -> Result<(), TokenError> {
+    if is_second {
+        Err(TokenError::Several)
+    } else {
         Ok(())
     }
 }
@@ -396,7 +410,15 @@ mod tests {
                 "{headers:?} {query}"
             );
         }
-        assert_eq!(find(&all, &[("cookie", "c=; c=t")], ""), Ok("t".into()));
+        for (headers, query) in [
+            (&[("cookie", "c=; c=t")][..], ""),
+            (&[("cookie", "c=t; c=")], ""),
+            (&[("cookie", "c=t"), ("cookie", "a=b,%63=")], ""),
+            (&[("x-token", ""), ("x-token", "t")], ""),
+            (&[], "q=t&q"),
+        ] {
+            assert_eq!(find(&all, headers, query), Err(TokenError::Several));
+        }
     }
 
     #[test]
