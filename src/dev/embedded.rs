@@ -34,7 +34,7 @@ pub(super) struct EmbeddedIssuer {
     common: Arc<Common>,
 }
 
-/// What the issuers of one configuration have in common.
+/// The settings that all issuers of one configuration share.
 pub(super) struct Common {
     pub(super) clients: Vec<DevClient>,
     pub(super) scopes: Vec<Scope>,
@@ -52,7 +52,7 @@ pub(super) struct TokenAnswer {
     pub(super) id_token: Option<String>,
 }
 
-/// What a token says of its bearer.
+/// The claims of a token about its bearer.
 struct Holder<'a> {
     client: &'a Client,
     subject: Option<&'a str>,

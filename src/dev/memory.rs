@@ -1,4 +1,4 @@
-//! What the embedded issuer keeps between the requests of one client.
+//! The state that the embedded issuer keeps between the requests of one client.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;

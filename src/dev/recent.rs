@@ -1,4 +1,4 @@
-//! What the embedded issuer remembers between requests: codes and registered clients.
+//! The values that the embedded issuer keeps between requests: codes and registered clients.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The most values that are kept of one kind. A person who tries a configuration needs a few;
+/// The most values that are kept of one kind. A trial of a configuration needs a few;
 /// whatever else can reach the issuer must not make it grow.
 const MAX_VALUES: usize = 1024;
 

@@ -34,7 +34,7 @@ pub struct Sandbox {
     upstreams: Vec<LocalUpstream>,
 }
 
-/// What the command line sets of a sandbox.
+/// The settings of a sandbox from the command line.
 #[derive(Clone, Debug)]
 pub struct SandboxSettings {
     /// The address of the issuer.
