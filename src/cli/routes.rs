@@ -21,7 +21,7 @@ pub(super) fn table(config: &Config) -> String {
             None => "any".to_owned(),
         };
         let upstream = match config.routes.get(rule.value.route) {
-            Some(route) => route.upstream.to_string(),
+            Some(route) => route.handler.to_string(),
             None => String::new(),
         };
         let columns = [

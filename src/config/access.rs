@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Heads, Route};
+use super::{Handler, Heads, Route};
 use crate::policy::Requirement;
 use crate::route::{Access, Ambiguities, Rule};
 use crate::token::Source;
@@ -22,13 +22,44 @@ pub struct RouteMethod {
     class: usize,
 }
 
-/// The issuers, token sources and upstream of a route, and the pages whose requests it takes.
+/// The issuers, token sources and answerer of a route, and the pages whose requests it takes.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Callers {
-    upstream: Arc<str>,
+    application: Application,
     issuers: Vec<Arc<str>>,
     token_from: Vec<Source>,
     pages: Pages,
+}
+
+/// The application that a route leads to.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Application {
+    /// That of the upstream of this name.
+    Upstream(Arc<str>),
+    /// None: the gateway answers itself. Nothing is protected by such a route, and no application
+    /// is reached by it.
+    Gateway,
+    /// Each one: the route denies every request, and names no upstream.
+    All,
+}
+
+impl Application {
+    fn of(handler: &Handler) -> Self {
+        match handler {
+            Handler::Upstream(name) => Self::Upstream(name.clone()),
+            Handler::Respond(_) => Self::Gateway,
+            Handler::Nobody => Self::All,
+        }
+    }
+
+    /// Returns whether a request for `other` may reach what this one protects.
+    fn is_reached_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Gateway, _) | (_, Self::Gateway) => false,
+            (Self::All, _) | (_, Self::All) => true,
+            (Self::Upstream(own), Self::Upstream(other)) => own == other,
+        }
+    }
 }
 
 /// The pages of other origins that may send a token in a cookie.
@@ -79,7 +110,7 @@ impl Callers {
     /// of a stricter route open.
     fn of(route: &Route) -> Self {
         let Route {
-            upstream,
+            handler,
             issuers,
             token_from,
             // The pages, with the CORS settings in `heads`.
@@ -111,7 +142,7 @@ impl Callers {
             idle_body: _,
         } = heads;
         Self {
-            upstream: upstream.clone(),
+            application: Application::of(handler),
             issuers: issuers.clone(),
             token_from: token_from.clone(),
             pages: Pages::of(route),
@@ -123,7 +154,7 @@ impl Callers {
     fn take_all_of(&self, other: &Self) -> bool {
         // Every field is named here as well.
         let Self {
-            upstream: _,
+            application: _,
             issuers,
             token_from,
             pages,
@@ -184,7 +215,8 @@ impl Access for RouteMethod {
     }
 
     fn same_upstream(&self, other: &Self) -> bool {
-        self.callers.upstream == other.callers.upstream
+        let (own, other) = (&self.callers.application, &other.callers.application);
+        own.is_reached_by(other)
     }
 
     fn admits_all_of(&self, other: &Self) -> bool {

@@ -178,9 +178,9 @@ fn route_rows(defaults: &Defaults<'_>, route: &Route) -> Vec<[String; 6]> {
     };
     let mut rows = Vec::new();
     for (methods, requirement) in methods_by_requirement(route) {
-        let issuers = match requirement {
-            Requirement::Public => "no token".into(),
-            _ => issuer_names(route),
+        let issuers = match requirement.needs_token() {
+            false => "no token".into(),
+            true => issuer_names(route),
         };
         let settings = settings(defaults, route, requirement);
         rows.push([
@@ -189,7 +189,7 @@ fn route_rows(defaults: &Defaults<'_>, route: &Route) -> Vec<[String; 6]> {
             route.pattern.to_string(),
             requirement.to_string(),
             issuers,
-            format!("-> {}{settings}", route.upstream),
+            format!("-> {}{settings}", route.handler),
         ]);
     }
     rows
@@ -227,7 +227,7 @@ fn issuer_names(route: &Route) -> String {
 fn settings(defaults: &Defaults<'_>, route: &Route, requirement: &Requirement) -> String {
     let mut settings = Vec::new();
     add_path(&mut settings, route);
-    if *requirement != Requirement::Public {
+    if requirement.needs_token() {
         add_token(&mut settings, route);
     }
     add_matching(&mut settings, route);
@@ -280,7 +280,10 @@ fn add_limits(settings: &mut Vec<String>, defaults: &Defaults<'_>, route: &Route
     {
         settings.push(format!("body up to {}", show_size(bytes)));
     }
-    let default = defaults.response_timeouts.get(&*route.upstream);
+    let default = match route.upstream() {
+        Some(name) => defaults.response_timeouts.get(&**name),
+        None => None,
+    };
     if let Some(time) = &route.response_timeout
         && default != Some(time)
     {

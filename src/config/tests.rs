@@ -51,7 +51,11 @@ fn ten_lines_are_a_configuration() {
     assert_eq!(config.issuers[0].entry.algorithms, issuer::Algorithm::ALL);
     let route = &config.routes[0];
     assert_eq!(
-        (route.methods.len(), &*route.upstream, &*route.issuers[0]),
+        (
+            route.methods.len(),
+            &**route.upstream().unwrap(),
+            &*route.issuers[0]
+        ),
         (2, "orders", "idp")
     );
     assert_eq!(route.token_from, [Source::Bearer]);

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Route;
-use crate::policy::Requirement;
 use crate::token::Source;
 
 /// For each upstream, the fields, cookies and parameters from which its protected routes take
@@ -26,10 +25,13 @@ impl<'c> TokenPlaces<'c> {
     pub fn of(routes: &'c [Arc<Route>]) -> Self {
         let mut known = HashSet::new();
         let mut places: HashMap<&str, Vec<Source>> = HashMap::new();
-        for route in routes.iter().filter(|route| requires_token(route)) {
+        for route in routes.iter().filter(|route| route.needs_token()) {
+            let Some(upstream) = route.upstream() else {
+                continue;
+            };
             for source in other_sources(route) {
-                if known.insert((&*route.upstream, source)) {
-                    let places = places.entry(&route.upstream).or_default();
+                if known.insert((&**upstream, source)) {
+                    let places = places.entry(upstream).or_default();
                     places.push(source.clone());
                 }
             }
@@ -54,9 +56,9 @@ impl<'c> TokenPlaces<'c> {
     /// that reads all of them, or that needs no token.
     #[must_use]
     pub fn beyond(&self, route: &Route) -> Option<&Arc<[Source]>> {
-        let all = self.by_upstream.get(&*route.upstream)?;
+        let all = self.by_upstream.get(&**route.upstream()?)?;
         // Each of the route's own places is in the list, once.
-        (requires_token(route) && all.len() > other_sources(route).count()).then_some(all)
+        (route.needs_token() && all.len() > other_sources(route).count()).then_some(all)
     }
 }
 
@@ -73,14 +75,6 @@ fn other_sources(route: &Route) -> impl Iterator<Item = &Source> {
         .token_from
         .iter()
         .filter(|source| !source.is_authorization())
-}
-
-/// Returns whether any method of a route needs a token.
-pub(super) fn requires_token(route: &Route) -> bool {
-    route
-        .methods
-        .iter()
-        .any(|(_, requirement)| *requirement != Requirement::Public)
 }
 
 #[cfg(test)]

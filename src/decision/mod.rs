@@ -28,7 +28,7 @@ use http::header::AUTHORIZATION;
 use rule::Rule;
 
 use crate::config::AccessLog;
-use crate::policy::{Identity, Permit, Requirement};
+use crate::policy::{Denial, Identity, Permit, Requirement};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
 use crate::token::{
     BearerToken, CacheResult, Carrier, Rejection, RequestContext, SeenToken, TokenError, Verifier,
@@ -152,6 +152,9 @@ impl<'s> Routed<'s, '_> {
         context: RequestContext<'_>,
     ) -> Result<Decision<'s>, Refusal<'s>> {
         let Rule { entry, route } = self.rule;
+        if entry.requirement == Requirement::Denied {
+            return Err(Refusal::at(route, Cause::Denied(Denial::RouteDenied)));
+        }
         let token = match self.credential() {
             Ok(token) => token,
             Err(error) => {
@@ -190,7 +193,7 @@ impl<'s> Routed<'s, '_> {
     /// Returns the token of the request; `None` on a public route, where no token is looked for.
     fn credential(&self) -> Result<Option<BearerToken<'_>>, TokenError> {
         let head = self.facts.head;
-        if self.rule.entry.requirement == Requirement::Public {
+        if !self.rule.entry.requirement.needs_token() {
             BearerToken::refuse_two(&head.headers)?;
             return Ok(None);
         }

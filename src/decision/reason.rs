@@ -57,6 +57,8 @@ labels! {
         CrossSiteRequest = "cross_site_request",
         /// The path can be read in two ways.
         AmbiguousPath = "ambiguous_path",
+        /// The route denies every request.
+        RouteDenied = "route_denied",
         /// No route has the path.
         NoRoute = "no_route",
         /// The path may be read as one of a stricter route.
@@ -410,6 +412,16 @@ impl Reason {
                 help: "The issuer's keys cannot be fetched, or its key set is empty (`\"keys\": \
                     []`), so the token cannot be judged. The log has the cause; the gateway \
                     retries by itself.",
+            },
+            Self::RouteDenied => &Row {
+                status: StatusCode::FORBIDDEN,
+                code: "route_denied",
+                client: "This is not available.",
+                operator: "the route denies every request (deny = true)",
+                blame: Blame::Client,
+                closes: false,
+                help: "The route, or its method, has `deny = true`: no token helps, and none is \
+                    looked at.",
             },
             Self::InsufficientScope => &Row {
                 status: StatusCode::FORBIDDEN,

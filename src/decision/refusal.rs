@@ -148,6 +148,7 @@ impl Cause {
             Self::CrossSite => Reason::CrossSiteRequest,
             Self::Denied(Denial::InsufficientScope { .. }) => Reason::InsufficientScope,
             Self::Denied(Denial::Anonymous) => Reason::MissingToken,
+            Self::Denied(Denial::RouteDenied) => Reason::RouteDenied,
             Self::Framing => Reason::InvalidFraming,
             Self::Padded => Reason::MalformedField,
             Self::BodyMalformed | Self::BodyCut => Reason::MalformedBody,

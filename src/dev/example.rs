@@ -96,7 +96,7 @@ impl Call<'_> {
     fn rule(&self) -> Option<&Rule> {
         match self.requirement {
             Requirement::Scopes(rule) => Some(rule),
-            Requirement::Public | Requirement::Authenticated => None,
+            Requirement::Public | Requirement::Authenticated | Requirement::Denied => None,
         }
     }
 

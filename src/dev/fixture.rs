@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Listener,
-    Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
+    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Handler, Heads, Http2, Issuer, Limits,
+    Listener, Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeyAccess, KeySource};
 use crate::net::{Address, DialTimeouts, TrustedProxies, Url};
@@ -181,7 +181,7 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
             .iter()
             .map(|(method, scope)| (MethodPattern::parse(method).unwrap(), requirement(scope)))
             .collect(),
-        upstream: "orders".into(),
+        handler: Handler::Upstream("orders".into()),
         strip: None,
         issuers: vec![Arc::from("idp")],
         token_from: vec![Source::Bearer],

@@ -5,6 +5,8 @@ use super::Scope;
 /// The reason why the policy refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
+    /// The route admits no caller.
+    RouteDenied,
     /// The caller is anonymous and the route is not public. The walk authenticates first, so this
     /// is the last line of defence, and does not normally occur.
     Anonymous,

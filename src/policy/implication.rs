@@ -16,10 +16,10 @@ impl Requirement {
     #[must_use]
     pub fn admits_all_of(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Public, _) | (Self::Authenticated, Self::Authenticated | Self::Scopes(_)) => {
-                true
-            }
-            (_, Self::Public) => false,
+            (Self::Public, _)
+            | (_, Self::Denied)
+            | (Self::Authenticated, Self::Authenticated | Self::Scopes(_)) => true,
+            (Self::Denied, _) | (_, Self::Public) => false,
             (Self::Scopes(rule), Self::Authenticated) => rule.holds(&ScopeSet::default()),
             (Self::Scopes(rule), Self::Scopes(other)) => rule == other || rule.is_implied_by(other),
         }
@@ -149,7 +149,11 @@ mod tests {
 
     fn requirements() -> Vec<Requirement> {
         let terms = terms();
-        let mut all = vec![Requirement::Public, Requirement::Authenticated];
+        let mut all = vec![
+            Requirement::Public,
+            Requirement::Authenticated,
+            Requirement::Denied,
+        ];
         let both = |terms: Vec<Term>| {
             [Rule::All(terms.clone()), Rule::Any(terms)].map(Requirement::Scopes)
         };
@@ -174,6 +178,7 @@ mod tests {
             match requirement {
                 Requirement::Scopes(rule) => rule.holds(&granted),
                 Requirement::Public | Requirement::Authenticated => true,
+                Requirement::Denied => false,
             }
         };
         let anonymous = u32::from(*requirement == Requirement::Public);

@@ -13,6 +13,8 @@ pub enum Requirement {
     Authenticated,
     /// A valid token with these scopes.
     Scopes(Rule),
+    /// No caller passes, whatever its token; a token is not looked at.
+    Denied,
 }
 
 /// A combination of scopes, nested at most once. Neither list is ever empty: the configuration
@@ -42,10 +44,11 @@ impl Requirement {
     /// # Errors
     /// A [`Denial`] that names the missing scopes.
     pub fn authorize(&self, identity: Identity) -> Result<Permit, Denial> {
-        match identity.principal() {
-            Some(principal) => self.evaluate(principal)?,
-            None if matches!(self, Self::Public) => {}
-            None => return Err(Denial::Anonymous),
+        match (identity.principal(), self) {
+            (_, Self::Denied) => return Err(Denial::RouteDenied),
+            (Some(principal), _) => self.evaluate(principal)?,
+            (None, Self::Public) => {}
+            (None, Self::Authenticated | Self::Scopes(_)) => return Err(Denial::Anonymous),
         }
         Ok(Permit::granted(identity))
     }
@@ -64,7 +67,17 @@ impl Requirement {
                     needed,
                 })
             }
+            Self::Denied => Err(Denial::RouteDenied),
             Self::Public | Self::Authenticated | Self::Scopes(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether a request needs a token to pass. Neither a public nor a denied one does.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        match self {
+            Self::Authenticated | Self::Scopes(_) => true,
+            Self::Public | Self::Denied => false,
         }
     }
 
@@ -73,7 +86,7 @@ impl Requirement {
     pub fn least(&self) -> Vec<Scope> {
         match self {
             Self::Scopes(rule) => rule.nearest(&ScopeSet::default()),
-            Self::Public | Self::Authenticated => Vec::new(),
+            Self::Public | Self::Authenticated | Self::Denied => Vec::new(),
         }
     }
 
@@ -136,6 +149,7 @@ impl fmt::Display for Requirement {
             Self::Public => f.write_str("public"),
             Self::Authenticated => f.write_str("any valid token"),
             Self::Scopes(rule) => rule.fmt(f),
+            Self::Denied => f.write_str("denied"),
         }
     }
 }
@@ -209,6 +223,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")),
             Err(Denial::Anonymous) => panic!("the caller has a principal"),
+            Err(Denial::RouteDenied) => Err("denied".into()),
         }
     }
 
@@ -239,6 +254,15 @@ mod tests {
                 .unwrap_err(),
             Denial::Anonymous
         );
+    }
+
+    #[test]
+    fn a_denied_route_admits_no_caller_and_asks_for_no_token() {
+        let refused = Requirement::Denied.authorize(Identity::anonymous());
+        assert_eq!(refused.unwrap_err(), Denial::RouteDenied);
+        assert_eq!(verdict(&Requirement::Denied, "a b"), Err("denied".into()));
+        assert!(!Requirement::Denied.needs_token());
+        assert_eq!(Requirement::Denied.least(), []);
     }
 
     #[test]
@@ -275,6 +299,7 @@ mod tests {
             "a and (b or c)"
         );
         assert_eq!(Requirement::Public.to_string(), "public");
+        assert_eq!(Requirement::Denied.to_string(), "denied");
         let names: Vec<_> = all(vec![one("a"), Term::Any(scopes("b a"))])
             .scopes()
             .into_iter()

@@ -88,7 +88,8 @@ impl<'v> Forward<'v> {
             carrier,
             ..
         } = decision;
-        let Some(upstream) = view.upstreams.get(route.upstream) else {
+        let index = route.handler.upstream();
+        let Some(upstream) = index.and_then(|index| view.upstreams.get(index)) else {
             // The view has the connections to each upstream of its snapshot.
             return Err(Refusal::at(route, Cause::Defect));
         };

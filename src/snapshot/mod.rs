@@ -21,7 +21,7 @@ use crate::route::{Conflict, MethodPattern, Table, Target};
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::tls::TlsError;
 use crate::token::{Source, Verifier};
-use crate::transform::{FieldPattern, FieldSet};
+use crate::transform::{FieldPattern, FieldSet, Respond};
 use crate::upstream::{HostHeader, Settings, Upstream};
 
 pub use crate::config::RouteMethod;
@@ -92,8 +92,8 @@ pub struct Route {
     pub index: RouteIndex,
     /// The host and pattern: the label in metrics and logs.
     pub label: Box<str>,
-    /// Index into [`Snapshot::upstreams`].
-    pub upstream: usize,
+    /// The answerer of permitted requests.
+    pub handler: Handler,
     /// The `Host` that the upstream receives; `None` for the client's.
     pub host: Option<HeaderValue>,
     /// Index into [`Snapshot::resources`], for a route whose clients can be told where to get a
@@ -112,6 +112,28 @@ pub struct Route {
     pub metrics: Arc<RouteMetrics>,
     /// Set if a route of the configuration answers `OPTIONS` for this path.
     pub answers_options: bool,
+}
+
+/// The answerer of the requests that a route permits.
+#[derive(Debug)]
+pub enum Handler {
+    /// An upstream: its index into [`Snapshot::upstreams`].
+    Upstream(usize),
+    /// The gateway itself, with this answer.
+    Respond(Arc<Respond>),
+    /// None: the route denies every method.
+    Nobody,
+}
+
+impl Handler {
+    /// Returns the index of the upstream.
+    #[must_use]
+    pub fn upstream(&self) -> Option<usize> {
+        match self {
+            Self::Upstream(index) => Some(*index),
+            Self::Respond(_) | Self::Nobody => None,
+        }
+    }
 }
 
 /// The reason why a valid configuration cannot be compiled.
@@ -298,6 +320,21 @@ impl<'s> Parts<'s> {
         names.iter().map(|name| self.verifier(name)).collect()
     }
 
+    /// Returns the answerer of a route, and the settings of the upstream if it is one.
+    fn handler(
+        &self,
+        handler: &config::Handler,
+    ) -> Result<(Handler, Option<&'s Settings>), CompileError> {
+        Ok(match handler {
+            config::Handler::Upstream(name) => {
+                let (index, upstream) = self.upstream(name)?;
+                (Handler::Upstream(index), Some(&upstream.settings))
+            }
+            config::Handler::Respond(respond) => (Handler::Respond(Arc::clone(respond)), None),
+            config::Handler::Nobody => (Handler::Nobody, None),
+        })
+    }
+
     fn upstream(&self, name: &Arc<str>) -> Result<(usize, &'s Upstream), CompileError> {
         match self.upstreams.get(&**name) {
             Some((index, upstream)) => Ok((*index, upstream)),
@@ -388,15 +425,14 @@ fn compile_route(
         Some(host) => format!("{host}{}", route.pattern),
         None => route.pattern.to_string(),
     };
-    let (upstream_index, upstream) = parts.upstream(&route.upstream)?;
-    let settings = &upstream.settings;
+    let (handler, settings) = parts.handler(&route.handler)?;
     Ok(Route {
         config: Arc::clone(route),
         index,
         metrics: metrics.route(&label),
         label: label.into(),
-        upstream: upstream_index,
-        host: host(settings),
+        handler,
+        host: settings.and_then(host),
         resource: match &route.resource {
             Some(url) => parts.resources.position(url),
             None => None,
@@ -407,9 +443,15 @@ fn compile_route(
         },
         verifiers: parts.verifiers(&route.issuers)?,
         upstream_token_from: parts.places.beyond(route).cloned(),
-        response_timeout: route.response_timeout.unwrap_or(settings.response_timeout),
+        response_timeout: response_timeout(route, settings),
         answers_options: answers_options(route),
     })
+}
+
+/// Returns the time that a route gives its upstream: its own, or that of the upstream.
+fn response_timeout(route: &config::Route, settings: Option<&Settings>) -> Duration {
+    let of_upstream = settings.map(|settings| settings.response_timeout);
+    route.response_timeout.or(of_upstream).unwrap_or_default()
 }
 
 /// Returns the `Host` that an upstream receives; `None` for the client's.

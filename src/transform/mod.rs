@@ -5,10 +5,12 @@ mod cors;
 mod field_names;
 mod header_rules;
 mod impersonation;
+mod respond;
 mod rewrite;
 
 pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
 pub use field_names::{FieldPattern, FieldSet, is_twin};
 pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value};
 pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
+pub use respond::Respond;
 pub use rewrite::{Rewrite, RewriteError};

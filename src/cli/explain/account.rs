@@ -12,7 +12,7 @@ use super::report::{AskedFor, Entry, Outcome, Report, Verdict};
 use super::shown::{all_quoted, first_quoted, list, moment, quoted, unquoted};
 use crate::config::{printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, grpc};
-use crate::policy::{Requirement, ScopeSet};
+use crate::policy::{Denial, Requirement, ScopeSet};
 use crate::route::{Target, TargetError};
 use crate::server::HeadRefusal;
 use crate::snapshot::{Route, RouteMethod, Snapshot};
@@ -105,6 +105,7 @@ impl Account<'_> {
         self.report.route = Some(route.label.to_string());
         let asks = match &entry.requirement {
             Requirement::Public => "is public".to_owned(),
+            Requirement::Denied => "denies every request".to_owned(),
             asked => {
                 let sources = list(&route.config.token_from);
                 let names = list(route.verifiers.iter().map(|verifier| verifier.name()));
@@ -152,7 +153,9 @@ impl Account<'_> {
 
     fn forwarded(&mut self, decision: &Decision<'_>) {
         let mut says = "forwarded".to_owned();
-        if let Some(upstream) = self.snapshot.upstreams.get(decision.route.upstream) {
+        if let Some(index) = decision.route.handler.upstream()
+            && let Some(upstream) = self.snapshot.upstreams.get(index)
+        {
             let settings = &upstream.settings;
             says = format!("{says} to {} ({})", settings.name, settings.url);
             self.report.upstream = Some(settings.name.to_string());
@@ -241,6 +244,7 @@ impl Account<'_> {
                 (check.name(), Some(check))
             }
             Cause::CrossSite => ("origin", Some(Check::Form)),
+            Cause::Denied(Denial::RouteDenied) => return "route",
             Cause::Denied(_) => ("scopes", None),
             Cause::BodyTooLarge => ("body", None),
             _ => return "request",

@@ -13,7 +13,6 @@ use super::shown::list;
 use crate::decision::{Cause, Refusal, Verdict, admit, check_body, decide};
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Peer, Proxies};
-use crate::policy::Requirement;
 use crate::server::ParsedHead;
 use crate::snapshot::{Route, Snapshot};
 use crate::token::RequestContext;
@@ -81,7 +80,7 @@ async fn judge(account: &mut Account<'_>, mut parsed: ParsedHead, question: &Que
     let snapshot = account.snapshot;
     let entry = entry(snapshot, &parsed.head);
     let route = entry.and_then(|entry| snapshot.routes.get(entry.route));
-    let needs_token = entry.is_some_and(|entry| entry.requirement != Requirement::Public);
+    let needs_token = entry.is_some_and(|entry| entry.requirement.needs_token());
     if let Some(route) = route.filter(|_| needs_token) {
         fetch_keys(route);
     }

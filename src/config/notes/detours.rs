@@ -128,7 +128,7 @@ impl<'c> Detours<'c> {
     }
 
     fn address(&self, route: &Route) -> Option<usize> {
-        self.addresses.get(&*route.upstream).copied()
+        self.addresses.get(&**route.upstream()?).copied()
     }
 
     /// Returns the requests that may bypass a rule.
@@ -222,7 +222,7 @@ impl Trial<'_> {
             Some(path) => upstream_path_of(other, &self.path) == *path,
             // The table refuses all other spellings, except those that the operator has written.
             None => {
-                own.upstream != other.upstream
+                own.upstream() != other.upstream()
                     || own.method_fallthrough.is_some()
                         && own.method_fallthrough == other.method_fallthrough
             }

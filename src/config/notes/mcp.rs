@@ -8,7 +8,6 @@ use super::detours;
 use crate::config::Route;
 use crate::config::context::Context;
 use crate::config::language::Problem;
-use crate::config::token_places::requires_token;
 
 /// The last segment by which a route is taken for one of an MCP server, as the protocol's own
 /// examples have it.
@@ -24,7 +23,7 @@ pub(crate) fn note(context: &Context, routes: &[Arc<Route>]) {
         let pattern = route.pattern.as_str();
         let path = pattern.strip_suffix("/**").unwrap_or(pattern);
         let url = resource.to_string();
-        if !path.ends_with(SEGMENT) || is_end(path, &url) || !requires_token(route) {
+        if !path.ends_with(SEGMENT) || is_end(path, &url) || !route.needs_token() {
             continue;
         }
         let message = format!(

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::detours;
 use crate::config::context::Context;
 use crate::config::language::Problem;
-use crate::config::token_places::requires_token;
 use crate::config::{Route, TokenPlaces};
 use crate::token::Source;
 use crate::upstream::Settings;
@@ -21,12 +20,14 @@ const MAX_PLACES: usize = 16;
 pub(crate) fn note(context: &Context, routes: &[Arc<Route>], upstreams: &[Settings]) {
     let places = TokenPlaces::of(routes);
     let mut protected: HashMap<&str, Vec<&Route>> = HashMap::new();
-    for route in routes.iter().filter(|route| requires_token(route)) {
-        protected.entry(&route.upstream).or_default().push(route);
+    for route in routes.iter().filter(|route| route.needs_token()) {
+        if let Some(upstream) = route.upstream() {
+            protected.entry(upstream).or_default().push(route);
+        }
     }
     for upstream in upstreams {
         if let Some(routes) = protected.get(&*upstream.name) {
-            note_removed(context, routes, places.at(&upstream.name));
+            note_removed(context, &upstream.name, routes, places.at(&upstream.name));
         }
     }
     for group in at_one_address(upstreams) {
@@ -35,7 +36,7 @@ pub(crate) fn note(context: &Context, routes: &[Arc<Route>], upstreams: &[Settin
 }
 
 /// Notes the places of an upstream that some routes to it do not forward.
-fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
+fn note_removed(context: &Context, upstream: &str, routes: &[&Route], places: &[Source]) {
     let mut noted: Vec<&Source> = Vec::new();
     for place in places.iter().take(MAX_PLACES) {
         if covers(noted.iter().copied(), place) {
@@ -51,7 +52,7 @@ fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
         let message = format!(
             "\"{place}\", from which routes to upstream \"{}\" take tokens, is removed where it is \
              not verified: on route \"{}\"{}",
-            first.upstream,
+            upstream,
             detours::label(first),
             and_others(removing.count()),
         );

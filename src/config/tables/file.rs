@@ -220,11 +220,16 @@ fn by_name(upstreams: &[Settings]) -> HashMap<&str, &Settings> {
     by_name
 }
 
+/// Returns the settings of a route's upstream, if it has one.
+fn settings_of<'s>(route: &Route, upstreams: &HashMap<&str, &'s Settings>) -> Option<&'s Settings> {
+    upstreams.get(&**route.upstream()?).copied()
+}
+
 /// Applies the settings of the server and the upstream to a route, where neither the route nor its
 /// group nor `[defaults]` has its own.
 fn apply_settings(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
-    if let Some(upstream) = upstreams.get(&*route.upstream) {
+    if let Some(upstream) = settings_of(route, upstreams) {
         route
             .response_timeout
             .get_or_insert(upstream.response_timeout);
@@ -263,10 +268,10 @@ fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
 fn check_websockets(context: &Context, names: &Names, routes: &[Route], upstreams: &[Settings]) {
     let upstreams = by_name(upstreams);
     for route in routes.iter().filter(|route| route.websocket) {
-        let Some(upstream) = upstreams.get(&*route.upstream) else {
+        let Some(upstream) = settings_of(route, &upstreams) else {
             continue;
         };
-        let Some(span) = names.upstreams.span(&route.upstream) else {
+        let Some(span) = names.upstreams.span(&upstream.name) else {
             continue;
         };
         if upstream.protocol == Protocol::Http1 {
@@ -275,7 +280,7 @@ fn check_websockets(context: &Context, names: &Names, routes: &[Route], upstream
         let message = format!(
             "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to \
              upstreams over HTTP/1.1",
-            route.upstream, route.pattern
+            upstream.name, route.pattern
         );
         let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the \
                     same \"url\"";
@@ -288,7 +293,7 @@ fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
     let mut upstreams = HashSet::new();
     let mut issuers = HashSet::new();
     for route in routes {
-        upstreams.insert(&*route.upstream);
+        upstreams.extend(route.upstream().map(|name| &**name));
         for issuer in &route.issuers {
             issuers.insert(&**issuer);
         }

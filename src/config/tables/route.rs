@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handler::Handler;
 use super::header_rules::LocatedRules;
 use super::names::Names;
 use super::public_url::{below, is_for};
@@ -32,13 +33,13 @@ pub struct Route {
     pub pattern: Pattern,
     /// The methods with the requirement of each; never empty, no method twice.
     pub methods: Vec<(MethodPattern, Requirement)>,
-    /// The name of the upstream.
-    pub upstream: Arc<str>,
+    /// The answerer of permitted requests.
+    pub handler: Handler,
     /// The prefix of the group, if it is removed before forwarding: as many segments as the prefix
     /// has are cut, and nothing else is changed.
     pub strip: Option<Box<str>>,
     /// The names of the issuers whose tokens the route accepts, each tenant by itself. Empty only
-    /// if every method is public.
+    /// if no method needs a token.
     pub issuers: Vec<Arc<str>>,
     /// The places in a request that may hold the token; never empty.
     pub token_from: Vec<Source>,
@@ -88,6 +89,20 @@ pub struct Heads {
     pub request_timeout: Option<Duration>,
     /// Between two pieces of a body: the deadline of the server, unless the route has its own.
     pub idle_body: Option<Duration>,
+}
+
+impl Route {
+    /// Returns the name of the upstream; `None` if the gateway answers itself.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<str>> {
+        self.handler.upstream()
+    }
+
+    /// Returns whether any method of the route needs a token.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        needs_token(&self.methods)
+    }
 }
 
 pub(super) static TABLE: Table = Table {
@@ -244,9 +259,9 @@ pub(super) fn route(
         return None;
     }
     let host = host.or_else(|| inherited.host.clone());
-    let resource = match is_public(&methods) {
-        true => None,
-        false => inherited.resource_of(host.as_ref()),
+    let resource = match needs_token(&methods) {
+        false => None,
+        true => inherited.resource_of(host.as_ref()),
     };
     let route = Route {
         host,
@@ -263,7 +278,7 @@ pub(super) fn route(
         response_timeout: shared.response_timeout,
         websocket: shared.takes_websockets(),
         heads: heads(&shared, rewrite),
-        upstream: shared.upstream?.text.into(),
+        handler: Handler::Upstream(shared.upstream?.text.into()),
         cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
@@ -288,10 +303,10 @@ fn heads(shared: &Shared, rewrite: Option<Rewrite>) -> Heads {
     }
 }
 
-fn is_public(methods: &[MethodRequirement]) -> bool {
+fn needs_token(methods: &[MethodRequirement]) -> bool {
     methods
         .iter()
-        .all(|(_, requirement)| *requirement == Requirement::Public)
+        .any(|(_, requirement)| requirement.needs_token())
 }
 
 /// Reports a missing upstream, and keys without effect on a route that requires a token.
@@ -305,7 +320,7 @@ fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequireme
         );
     }
     note_deadlines(reader, shared);
-    if !is_public(methods) {
+    if needs_token(methods) {
         refuse_cookie_keys(reader, shared);
         refuse_forward_authorization(reader, shared);
     }
@@ -349,7 +364,7 @@ fn issuers(
     shared: &Shared,
     names: &Names,
 ) -> Vec<Arc<str>> {
-    if is_public(methods) {
+    if !needs_token(methods) {
         refuse_token_keys(reader, methods);
         return Vec::new();
     }
