@@ -32,7 +32,7 @@ pub(crate) use host::is_host;
 pub use host::{HostError, HostPattern};
 pub use method::{ANY, MethodError, MethodPattern};
 pub use path::{Ambiguities, Ambiguity};
-pub use pattern::{Pattern, PatternError, Segment, Tail};
+pub use pattern::{Pattern, PatternError, Segment, Tail, is_parameter_name};
 pub use rule::Rule;
 pub use table::{Conflict, Miss, Table};
 pub use target::{Target, TargetError, is_authority};

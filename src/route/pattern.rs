@@ -205,7 +205,7 @@ fn parse_segment(part: &str) -> Result<Parsed, PatternError> {
 /// Parses the text between the braces of a parameter: a name, and `+` for an open end.
 fn parse_param(text: &str) -> Option<Parsed> {
     let name = text.strip_suffix('+').unwrap_or(text);
-    if name.is_empty() || !name.bytes().all(is_name_byte) {
+    if !is_parameter_name(name) {
         return None;
     }
     Some(if name.len() < text.len() {
@@ -213,6 +213,12 @@ fn parse_param(text: &str) -> Option<Parsed> {
     } else {
         Parsed::Segment(Segment::Param(name.into()))
     })
+}
+
+/// Returns whether a text can be the name of a parameter.
+#[must_use]
+pub fn is_parameter_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_name_byte)
 }
 
 fn is_name_byte(b: u8) -> bool {

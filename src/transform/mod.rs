@@ -1,5 +1,5 @@
 //! The changes that a route makes to requests and answers: CORS, header rules and the rewritten
-//! path, and the names of fields as upstreams read them.
+//! path, the templates of their texts, and the names of fields as upstreams read them.
 
 mod cors;
 mod field_names;
@@ -7,6 +7,7 @@ mod header_rules;
 mod impersonation;
 mod respond;
 mod rewrite;
+mod template;
 
 pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
 pub use field_names::{FieldPattern, FieldSet, is_twin};
@@ -14,3 +15,7 @@ pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_valu
 pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
 pub use respond::Respond;
 pub use rewrite::{Rewrite, RewriteError};
+pub use template::{
+    Escape, Facts, Place, Reference, ReferenceKind, RenderError, Template, TemplateError,
+    TemplateFault, Value, is_reserved,
+};

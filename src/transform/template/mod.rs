@@ -1,0 +1,113 @@
+//! Texts of the configuration with references to facts about a request: `user-${claim:sub}`,
+//! `/v2/{id}`, `{"id": "${request_id}"}`.
+//!
+//! A template is parsed once, when the configuration is read. Values are never parsed: a client
+//! that sends `${claim:sub}` gets these characters into the result, escaped for its place.
+
+mod error;
+mod escape;
+mod parser;
+mod place;
+mod reference;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub use error::{RenderError, TemplateError, TemplateFault};
+pub use escape::{Escape, Value};
+pub use place::Place;
+pub use reference::{Reference, ReferenceKind, is_reserved};
+
+use parser::Piece;
+
+/// A text with references.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Box<[Piece]>);
+
+/// The values of references for one request.
+pub trait Facts {
+    /// Returns the value of a reference; `None` if the request has none.
+    fn value(&self, reference: &Reference) -> Option<Value<'_>>;
+}
+
+impl Template {
+    /// Parses a text for a place of the configuration.
+    ///
+    /// `${name}` is a reference and `$$` is `$`; another `$` is a character as any other. Where the
+    /// place takes parameters, `{name}` and `{name+}` are references as well, and other braces are
+    /// characters.
+    ///
+    /// # Errors
+    /// [`TemplateError`], with the position in the text.
+    pub fn parse(text: &str, place: &Place) -> Result<Self, TemplateError> {
+        parser::parse(text, place).map(Self)
+    }
+
+    /// Returns the references, each with its position in the text that was parsed.
+    pub fn references(&self) -> impl Iterator<Item = (&Reference, &Range<usize>)> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Reference(reference, range) => Some((reference, range)),
+        })
+    }
+
+    /// Returns the text of a template without references.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the template with the values of variables in the place of their references. A value
+    /// is text, whatever characters it has. References to variables that `value` does not know
+    /// stay.
+    #[must_use]
+    pub fn filled<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Self {
+        let mut pieces = Vec::with_capacity(self.0.len());
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => parser::push_text(&mut pieces, text),
+                Piece::Reference(Reference::Variable(name), _) if value(name).is_some() => {
+                    parser::push_text(&mut pieces, value(name).unwrap_or_default());
+                }
+                Piece::Reference(..) => pieces.push(piece.clone()),
+            }
+        }
+        Self(pieces.into())
+    }
+
+    /// Returns the text between references, for checks of its characters.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(&**text),
+            Piece::Reference(..) => None,
+        })
+    }
+
+    /// Returns the text with the values of its references, each escaped. The text of the template
+    /// itself is not escaped.
+    ///
+    /// # Errors
+    /// [`RenderError`]: a value is absent, or cannot stand in this place.
+    pub fn render(&self, escape: Escape, facts: &impl Facts) -> Result<String, RenderError<'_>> {
+        let mut out = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Reference(reference, _) => {
+                    let value = facts.value(reference);
+                    let value = value.ok_or(RenderError::Absent(reference))?;
+                    if !escape.write(&mut out, &value) {
+                        return Err(RenderError::Unfit(reference));
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+}
