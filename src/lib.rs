@@ -25,6 +25,7 @@
 //! | [`reload`] | from a changed file to another snapshot |
 //! | [`admin`] | metrics, health and policy on a listener of their own |
 //! | [`telemetry`] | metrics and the access log |
+//! | [`import`] | from an export of API Gateway, or an OpenAPI document, to a configuration |
 //! | [`dev`] | the embedded issuer and echo of `scopegate dev`; unreachable from `run` |
 //! | [`cli`] | the commands |
 //! | [`carry_over`] | what a reload keeps, by identity |
@@ -64,6 +65,7 @@ pub mod config;
 pub mod decision;
 pub mod dev;
 pub mod gateway;
+pub mod import;
 pub mod issuer;
 pub mod net;
 pub mod policy;

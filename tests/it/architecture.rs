@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &str)] = &[
     (
         "cli",
         "gateway server proxy decision route transform token issuer policy upstream web net tls config snapshot reload \
-         admin telemetry dev clock",
+         admin telemetry dev import clock",
     ),
     (
         "gateway",
@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &str)] = &[
         "dev",
         "config route transform token issuer policy upstream web net tls clock",
     ),
+    ("import", "config route policy net"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (

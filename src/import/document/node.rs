@@ -1,0 +1,188 @@
+//! A node of a document.
+
+use std::fmt;
+
+/// A place in a file: a line and a column in characters, both from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    line: u32,
+    column: u32,
+}
+
+/// A value of a document, with the place at which it begins. A value that an alias brought has the
+/// place of its anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The place at which it begins.
+    pub place: Place,
+    /// The value.
+    pub kind: Kind,
+}
+
+/// The value of a [`Node`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No value.
+    Null,
+    /// `true` or `false`.
+    Flag(bool),
+    /// A number, as the file has it.
+    Number(Box<str>),
+    /// A string.
+    Text(Box<str>),
+    /// A list.
+    List(Vec<Node>),
+    /// The entries of a map in the order of the file. Keys are unique, and hold no control
+    /// character.
+    Map(Vec<Entry>),
+}
+
+/// An entry of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: Box<str>,
+    /// The place of the key.
+    pub place: Place,
+    /// The value.
+    pub value: Node,
+}
+
+impl Place {
+    pub(super) fn new(line: usize, column: usize) -> Self {
+        // A document of six million bytes has fewer lines and columns.
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        Self {
+            line: number(line),
+            column: number(column),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+impl Node {
+    pub(super) fn new(place: Place, kind: Kind) -> Self {
+        Self { place, kind }
+    }
+
+    /// Returns the value of a key, if the node is a map that has it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// Returns the entry of a key, if the node is a map that has it.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| &*entry.key == key)
+    }
+
+    /// Returns the value at the end of a chain of keys.
+    #[must_use]
+    pub fn find(&self, keys: &[&str]) -> Option<&Self> {
+        keys.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Returns the entries of a map; none for another value.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        match &self.kind {
+            Kind::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Returns the items of a list; none for another value.
+    #[must_use]
+    pub fn items(&self) -> &[Self] {
+        match &self.kind {
+            Kind::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Returns the text of a string; `None` for a number or a flag as well.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the text of a string, a number or a flag.
+    #[must_use]
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) | Kind::Number(text) => Some(text),
+            Kind::Flag(true) => Some("true"),
+            Kind::Flag(false) => Some("false"),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
+    /// Returns the value of a flag, or of a string that spells one.
+    #[must_use]
+    pub fn flag(&self) -> Option<bool> {
+        match self.scalar()? {
+            text if text.eq_ignore_ascii_case("true") => Some(true),
+            text if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the node is a map.
+    #[must_use]
+    pub fn is_map(&self) -> bool {
+        matches!(self.kind, Kind::Map(_))
+    }
+
+    /// Returns whether the node is a list.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        matches!(self.kind, Kind::List(_))
+    }
+
+    /// Returns the name of the function, if the node is a call of CloudFormation, such as
+    /// `Fn::Sub` or `Ref`, whose value the file does not have.
+    #[must_use]
+    pub fn intrinsic(&self) -> Option<&str> {
+        match self.entries() {
+            [only] if is_intrinsic(&only.key) => Some(&only.key),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of nodes, itself included.
+    pub(super) fn size(&self) -> usize {
+        let inner: usize = match &self.kind {
+            Kind::List(items) => items.iter().map(Self::size).sum(),
+            Kind::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+            _ => 0,
+        };
+        inner + 1
+    }
+
+    /// Returns the levels of lists and maps: 0 for another value.
+    pub(super) fn height(&self) -> usize {
+        match &self.kind {
+            Kind::List(items) => 1 + items.iter().map(Self::height).max().unwrap_or(0),
+            Kind::Map(entries) => {
+                let heights = entries.iter().map(|entry| entry.value.height());
+                1 + heights.max().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Returns whether a key names a function of CloudFormation. The short form of YAML, `!Sub`, is
+/// read as the long one; another tag keeps its `!`.
+fn is_intrinsic(key: &str) -> bool {
+    key == "Ref" || key == "Condition" || key.starts_with("Fn::") || key.starts_with('!')
+}

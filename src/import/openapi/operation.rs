@@ -1,0 +1,202 @@
+//! The operations of a document.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::error::{ApiError, ApiFault};
+use super::security::Security;
+use crate::import::document::{Document, Node, Place};
+
+/// The extension for the methods that a path does not name.
+const ANY_METHOD: &str = "x-amazon-apigateway-any-method";
+
+/// The path of an HTTP API's default route.
+pub(in crate::import) const DEFAULT_ROUTE: &str = "$default";
+
+/// A method of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `OPTIONS`
+    Options,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// `TRACE`
+    Trace,
+    /// Every method that the path does not name.
+    Any,
+}
+
+/// An operation of a document.
+#[derive(Debug)]
+pub struct Operation<'d> {
+    /// The path as the document has it; `$default` is the default route of an HTTP API.
+    pub path: &'d str,
+    /// The method.
+    pub method: Method,
+    /// The place of the method's key.
+    pub place: Place,
+    /// The operation itself.
+    pub node: &'d Node,
+    /// The path that it stands under.
+    pub item: &'d Node,
+    /// Who may call it.
+    pub security: Security<'d>,
+}
+
+impl Method {
+    const ALL: [Self; 9] = [
+        Self::Get,
+        Self::Head,
+        Self::Options,
+        Self::Post,
+        Self::Put,
+        Self::Patch,
+        Self::Delete,
+        Self::Trace,
+        Self::Any,
+    ];
+
+    /// Returns the method as the configuration has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Trace => "TRACE",
+            Self::Any => "ANY",
+        }
+    }
+
+    /// Returns whether requests of this method change something.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::Post | Self::Put | Self::Patch | Self::Delete | Self::Any
+        )
+    }
+
+    /// Returns the method of a key, in any case.
+    fn of_key(key: &str) -> Option<Self> {
+        if key == ANY_METHOD {
+            return Some(Self::Any);
+        }
+        let mut named = Self::ALL.into_iter().filter(|method| *method != Self::Any);
+        named.find(|method| key.eq_ignore_ascii_case(method.as_str()))
+    }
+}
+
+impl Operation<'_> {
+    /// Returns whether it is the default route of an HTTP API.
+    #[must_use]
+    pub fn is_default_route(&self) -> bool {
+        self.path == DEFAULT_ROUTE
+    }
+}
+
+impl fmt::Display for Operation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.as_str(), self.path)
+    }
+}
+
+/// Returns the operations of a document.
+pub(super) fn operations(document: &Document) -> Result<Vec<Operation<'_>>, ApiError> {
+    let root = document.root();
+    let paths = root.get("paths").unwrap_or(root);
+    if !paths.is_map() {
+        return Err(ApiError::at(paths.place, ApiFault::NoMap("paths")));
+    }
+    let mut operations = Vec::new();
+    for entry in root.get("paths").map_or(&[][..], Node::entries) {
+        if entry.key.starts_with("x-") {
+            continue;
+        }
+        let path = path(&entry.key);
+        let path =
+            path.ok_or_else(|| ApiError::at(entry.place, ApiFault::Path(entry.key.clone())))?;
+        let item = document.resolve(&entry.value)?;
+        of_item(root, path, item, &mut operations);
+    }
+    refuse_twins(&operations)?;
+    match operations.is_empty() {
+        true => Err(ApiError::at(paths.place, ApiFault::NoOperations)),
+        false => Ok(operations),
+    }
+}
+
+fn path(key: &str) -> Option<&str> {
+    match key {
+        "/$default" => Some(DEFAULT_ROUTE),
+        _ if key == DEFAULT_ROUTE || key.starts_with('/') => Some(key),
+        _ => None,
+    }
+}
+
+fn of_item<'d>(root: &'d Node, path: &'d str, item: &'d Node, operations: &mut Vec<Operation<'d>>) {
+    // The methods of a path that only a deployment knows: all of them, and nobody may call them.
+    if item.intrinsic().is_some() || !item.is_map() {
+        operations.push(Operation {
+            path,
+            method: Method::Any,
+            place: item.place,
+            node: item,
+            item,
+            security: Security::of(root, item),
+        });
+    }
+    for entry in item.entries() {
+        if let Some(method) = Method::of_key(&entry.key) {
+            operations.push(Operation {
+                path,
+                method,
+                place: entry.place,
+                node: &entry.value,
+                item,
+                security: Security::of(root, &entry.value),
+            });
+        }
+    }
+}
+
+/// Refuses two operations with the same requests: paths that differ in the names of parameters
+/// alone, or a method in two spellings.
+fn refuse_twins(operations: &[Operation<'_>]) -> Result<(), ApiError> {
+    let mut known: HashMap<(Method, String), Place> = HashMap::with_capacity(operations.len());
+    for operation in operations {
+        let key = (operation.method, shape(operation.path));
+        if let Some(first) = known.insert(key, operation.place) {
+            let fault = ApiFault::SameOperation(operation.to_string().into(), first);
+            return Err(ApiError::at(operation.place, fault));
+        }
+    }
+    Ok(())
+}
+
+/// Returns a path without the names of its parameters.
+fn shape(path: &str) -> String {
+    let segments =
+        path.split('/').map(
+            |segment| match (segment.starts_with('{'), segment.ends_with("+}")) {
+                (true, true) => "{+}",
+                (true, false) if segment.ends_with('}') => "{}",
+                _ => segment,
+            },
+        );
+    segments.collect::<Vec<_>>().join("/")
+}
