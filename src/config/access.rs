@@ -90,6 +90,7 @@ pub fn rules(routes: &[Arc<Route>]) -> Vec<Rule<RouteMethod>> {
                 pattern: route.pattern.clone(),
                 method: method.clone(),
                 method_fallthrough: route.method_fallthrough,
+                head: route.head,
                 distinct: route.distinct,
                 value: RouteMethod {
                     route: index,
@@ -123,6 +124,7 @@ impl Callers {
             allow: _,
             distinct: _,
             method_fallthrough: _,
+            head: _,
             // These admit and refuse no caller.
             strip: _,
             forward_token: _,
@@ -217,6 +219,10 @@ impl Access for RouteMethod {
     fn same_upstream(&self, other: &Self) -> bool {
         let (own, other) = (&self.callers.application, &other.callers.application);
         own.is_reached_by(other)
+    }
+
+    fn is_denied(&self) -> bool {
+        self.requirement == Requirement::Denied
     }
 
     fn admits_all_of(&self, other: &Self) -> bool {

@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use http::Method;
+
 use super::language::printable::printable;
 use super::language::units::{show_duration, show_size};
 use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
-use crate::route::{Ambiguity, Distinct};
+use crate::route::{Ambiguity, Distinct, MethodPattern};
 use crate::token::{Audience, Source};
 use crate::upstream::{HostHeader, Settings};
 
@@ -226,7 +228,9 @@ fn issuer_names(route: &Route) -> String {
 /// does.
 fn settings(defaults: &Defaults<'_>, route: &Route, requirement: &Requirement) -> String {
     let mut settings = Vec::new();
-    add_path(&mut settings, route);
+    if route.upstream().is_some() {
+        add_path(&mut settings, route);
+    }
     if requirement.needs_token() {
         add_token(&mut settings, route);
     }
@@ -266,6 +270,10 @@ fn add_matching(settings: &mut Vec<String>, route: &Route) {
     }
     if route.distinct != Distinct::default() {
         settings.push(format!("distinguishes {}", list(route.distinct.names())));
+    }
+    let get = MethodPattern::One(Method::GET);
+    if !route.head && route.methods.iter().any(|(method, _)| *method == get) {
+        settings.push("GET without HEAD".into());
     }
     if route.method_fallthrough.is_some() {
         settings.push("other methods fall through".into());

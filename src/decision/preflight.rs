@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::rule::find;
 use super::{Cause, OwnAnswer, Refusal};
+use crate::policy::{Denial, Requirement};
 use crate::route::Target;
 use crate::snapshot::{Route, Snapshot, is_metadata_path};
 use crate::transform::origin_of;
@@ -103,7 +104,7 @@ fn answers_options(snapshot: &Snapshot, target: &Target<'_>) -> bool {
 /// The route that a preflight asks about.
 struct Asked<'s> {
     route: &'s Route,
-    /// Set if the route has the method.
+    /// Set if the route has the method, and does not deny it.
     has_method: bool,
 }
 
@@ -112,10 +113,10 @@ fn asked<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Option<Asked<'s>> {
     match find(snapshot, target) {
         Ok(rule) => Some(Asked {
             route: rule.route,
-            has_method: true,
+            has_method: rule.entry.requirement != Requirement::Denied,
         }),
         Err(Refusal {
-            cause: Cause::Method { .. },
+            cause: Cause::Method { .. } | Cause::Denied(Denial::RouteDenied),
             route,
             ..
         }) => Some(Asked {

@@ -416,12 +416,13 @@ impl Reason {
             Self::RouteDenied => &Row {
                 status: StatusCode::FORBIDDEN,
                 code: "route_denied",
-                client: "This is not available.",
-                operator: "the route denies every request (deny = true)",
+                client: "This is denied to every client.",
+                operator: "the route, or its method, has deny = true",
                 blame: Blame::Client,
                 closes: false,
                 help: "The route, or its method, has `deny = true`: no token helps, and none is \
-                    looked at.",
+                    looked at. The response has no challenge. A path whose methods are all \
+                    denied answers every method so, and no path lists a denied method in `Allow`.",
             },
             Self::InsufficientScope => &Row {
                 status: StatusCode::FORBIDDEN,

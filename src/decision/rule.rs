@@ -1,6 +1,7 @@
 //! The rule for a target.
 
 use super::{AmbiguityRefusal, Cause, Refusal};
+use crate::policy::Denial;
 use crate::route::{Miss, Target};
 use crate::snapshot::{Route, RouteMethod, Snapshot, is_metadata_path};
 
@@ -34,9 +35,7 @@ pub(super) fn find<'s>(
     match (found, matched) {
         (Ok(entry), Some(route)) => Ok(Rule { entry, route }),
         (Err(Miss::Method { allow, nearest }), _) => Err(Refusal {
-            cause: Cause::Method {
-                allow: allow.into(),
-            },
+            cause: other_methods(allow),
             route: snapshot.routes.get(nearest.route),
             verifier: None,
             token: None,
@@ -45,6 +44,17 @@ pub(super) fn find<'s>(
             Err(Refusal::at(route, shadowed(snapshot, target, by)))
         }
         (Ok(_) | Err(_), _) => Err(Refusal::unrouted(not_found(target))),
+    }
+}
+
+/// Returns the cause for a path that lacks the method of a request. If every method that it has is
+/// denied, so is this one: a client can do nothing with a 405 that permits no method.
+fn other_methods(allow: &str) -> Cause {
+    if allow.is_empty() {
+        return Cause::Denied(Denial::RouteDenied);
+    }
+    Cause::Method {
+        allow: allow.into(),
     }
 }
 

@@ -193,6 +193,7 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         allow: Ambiguities::default(),
         distinct: Distinct::default(),
         method_fallthrough: None,
+        head: true,
         body_bytes: None,
         response_timeout: None,
         websocket: false,

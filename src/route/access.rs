@@ -8,6 +8,8 @@ pub trait Access {
     fn allows(&self) -> Ambiguities;
     /// Returns whether both lead to the same upstream.
     fn same_upstream(&self, other: &Self) -> bool;
+    /// Returns whether the route refuses every request.
+    fn is_denied(&self) -> bool;
     /// Returns whether this value admits every caller that `other` admits.
     fn admits_all_of(&self, other: &Self) -> bool;
     /// Returns a number that is the same for values that lead to the same upstream and admit the

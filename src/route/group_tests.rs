@@ -7,8 +7,8 @@ use http::Method;
 
 use super::reference_tests::{Reference, Verdict, rules_again};
 use super::tolerance_tests::{Reading, decode, is_told, paths, readings, spelled};
-use super::trial::{Line, Numbers, rule, target};
-use super::{Rule, Table};
+use super::trial::{EVERY, GATEWAY, Line, Numbers, rule, target};
+use super::{Access as _, Rule, Table};
 
 /// Patterns that differ from each other to every reader.
 const PATTERNS: [&str; 9] = [
@@ -29,9 +29,16 @@ fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
     for _ in 0..6 {
         let method = *numbers.one_of(&["GET", "POST", "ANY"]);
         let text = format!("{method} {}", numbers.one_of(&PATTERNS));
-        let upstream = usize::from(numbers.below(8) == 0);
+        let passes = *numbers.one_of(&[0, 1, 2, 3, 3, 3]);
+        let upstream = match numbers.below(8) {
+            0 => 1,
+            1 if passes > 0 => GATEWAY,
+            1..=4 if passes == 0 => EVERY,
+            _ => 0,
+        };
         let mut line = rule(upstream, &text);
-        line.value.passes = *numbers.one_of(&[1, 2, 3, 3]);
+        line.value.passes = passes;
+        line.head = numbers.below(4) > 0;
         line.method_fallthrough = *numbers.one_of(&[None, Some(0), Some(0), Some(1)]);
         if rules.iter().all(|other| other.value.text != text) {
             rules.push(line);
@@ -66,7 +73,7 @@ impl Trial<'_> {
         let raw: Vec<String> = path[1..].split('/').map(decode).collect();
         let is_stricter = match verdict {
             Verdict::Speaks(_) => {
-                rule.value.upstream == found.value.upstream
+                rule.value.same_upstream(&found.value)
                     && found.value.passes & !rule.value.passes != 0
             }
             _ => self.is_of_upstream(other),
@@ -84,7 +91,7 @@ impl Trial<'_> {
             .iter()
             .filter(|rule| rule.pattern.same_shape(pattern));
         same.into_iter()
-            .any(|rule| rule.value.upstream == self.rules[self.found].value.upstream)
+            .any(|rule| rule.value.same_upstream(&self.rules[self.found].value))
     }
 }
 
@@ -104,7 +111,7 @@ fn no_reader_finds_a_stricter_answer_whatever_groups_fall_through() {
         let reference = Reference::new(&rules);
         let table = Table::new(rules_again(&rules)).unwrap();
         for (path, readings) in cases.iter().skip(numbers.below(16)).step_by(16) {
-            for method in [Method::GET, Method::POST] {
+            for method in [Method::GET, Method::HEAD, Method::POST] {
                 let Ok(line) = table.find(&target(&method, None, path)) else {
                     continue;
                 };

@@ -7,7 +7,8 @@ use http::Method;
 /// A method of the route table, or all usual ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MethodPattern {
-    /// This method only. `GET` also answers `HEAD` where no route of the same path names `HEAD`.
+    /// This method only. `GET` also answers `HEAD` where no route of the same path names `HEAD`,
+    /// unless its route says otherwise.
     One(Method),
     /// Each of [`ANY`] that no route of the same path names.
     Any,

@@ -1,5 +1,6 @@
 //! A second implementation of the rules of matching, slow and simple, to compare the table with.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use http::Method;
@@ -111,7 +112,12 @@ impl<'t> Reference<'t> {
             };
             shape.rules.iter().find(of).copied()
         };
-        let by_get = if method == "HEAD" { named("GET") } else { None };
+        let heads = |index: &usize| self.rules[*index].head;
+        let by_get = if method == "HEAD" {
+            named("GET").filter(heads)
+        } else {
+            None
+        };
         let common = ANY.iter().any(|known| known.as_str() == method);
         let any = || if common { named("ANY") } else { None };
         (if method == "ANY" { None } else { named(method) })
@@ -119,13 +125,26 @@ impl<'t> Reference<'t> {
             .or_else(any)
     }
 
+    /// Returns the methods that the pattern of a rule answers and does not deny.
+    fn allowed(&self, rule: usize) -> String {
+        let shape = self.shape_of(rule).unwrap();
+        let named = METHODS.iter().filter(|method| **method != "ANY").copied();
+        let names: BTreeSet<&str> = named.chain(ANY.iter().map(Method::as_str)).collect();
+        let is_allowed = |method: &&&str| {
+            let speaking = self.speaking(shape, method);
+            speaking.is_some_and(|index| self.rules[index].value.passes > 0)
+        };
+        let allowed: Vec<&str> = names.iter().filter(is_allowed).copied().collect();
+        allowed.join(", ")
+    }
+
+    fn shape_of(&self, rule: usize) -> Option<&Shape> {
+        self.shapes.iter().find(|shape| shape.rules.contains(&rule))
+    }
+
     /// Returns the group of the pattern of a rule, if it falls through.
     pub(super) fn group_of(&self, rule: usize) -> Option<usize> {
-        self.group(
-            self.shapes
-                .iter()
-                .find(|shape| shape.rules.contains(&rule))?,
-        )
+        self.group(self.shape_of(rule)?)
     }
 
     fn group(&self, shape: &Shape) -> Option<usize> {
@@ -205,6 +224,7 @@ fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
         let mut line = rule(rules.len(), &format!("{method} {host}{path}"));
         line.method_fallthrough = *numbers.one_of(&[None, Some(0), Some(0), Some(1)]);
         line.value.passes = u8::try_from(numbers.below(4)).unwrap();
+        line.head = numbers.below(4) > 0;
         let same = |other: &Rule<Line>| {
             other.host == line.host
                 && other.method == line.method
@@ -241,7 +261,15 @@ fn compare(seed: u64, tables: usize, requests: usize) {
             let found = match table.find(&target(&verb, Some(host), &path)) {
                 Ok(line) => Verdict::Speaks(line.upstream),
                 Err(Miss::NotFound) => Verdict::NotFound,
-                Err(Miss::Method { nearest, .. }) => Verdict::Method(nearest.upstream),
+                Err(Miss::Method { nearest, allow }) => {
+                    assert_eq!(
+                        allow,
+                        reference.allowed(nearest.upstream),
+                        "{}",
+                        nearest.text
+                    );
+                    Verdict::Method(nearest.upstream)
+                }
                 Err(Miss::Shadowed { .. }) => panic!("no two rules have one upstream"),
             };
             let expected = match reference.find(method, host, &path) {
@@ -273,6 +301,7 @@ pub(super) fn rules_again(rules: &[Rule<Line>]) -> Vec<Rule<Line>> {
         pattern: rule.pattern.clone(),
         method: rule.method.clone(),
         method_fallthrough: rule.method_fallthrough,
+        head: rule.head,
         distinct: rule.distinct,
         value: rule.value.clone(),
     };

@@ -19,6 +19,8 @@ pub struct Rule<T> {
     /// The group that falls through: a method that this pattern lacks is looked up in less specific
     /// patterns of the same group. `None` if it is not looked up any further.
     pub method_fallthrough: Option<usize>,
+    /// Set if `GET` also answers `HEAD` where no rule of the same pattern names it.
+    pub head: bool,
     /// The differences that the application of this rule distinguishes. Paths that differ from the
     /// pattern only by them are not refused to protect this rule.
     pub distinct: Distinct,
@@ -31,8 +33,9 @@ pub(super) fn pattern_of<'t, T>(shared: &[usize], rules: &'t [Rule<T>]) -> Optio
     Some(&rules.get(*shared.first()?)?.pattern)
 }
 
-/// Returns the rule that answers a method, of the rules of one pattern. `GET` also answers `HEAD`;
-/// `ANY` stands last and answers the methods that no other rule names.
+/// Returns the rule that answers a method, of the rules of one pattern. `GET` also answers `HEAD`,
+/// unless its rule says that it does not; `ANY` stands last and answers the methods that no other
+/// rule names.
 pub(super) fn rule_for_method<T>(
     shared: &[usize],
     method: &Method,
@@ -43,6 +46,7 @@ pub(super) fn rule_for_method<T>(
     }
     if *method == Method::HEAD
         && let Some(index) = rule_naming(shared, &Method::GET, rules)
+        && rules.get(index).is_some_and(|rule| rule.head)
     {
         return Some(index);
     }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::super::trial::{Line, rule, target};
+use super::super::trial::{EVERY, GATEWAY, Line, rule, target};
 use super::*;
 
 fn table(rules: &[&str], fallthrough: bool) -> Table<Line> {
@@ -256,4 +256,85 @@ fn ten_thousand_routes_are_as_quick_as_one() {
             "{request:.20} took {least:?}"
         );
     }
+}
+
+#[test]
+fn a_denied_rule_answers_its_paths_and_allow_does_not_name_its_methods() {
+    let table = grouped(&[
+        ("GET /a", None, 1),
+        ("PATCH /a", None, 0),
+        ("ANY /b/**", None, 0),
+        ("GET /b/{id}", None, 3),
+        ("GET /c", Some(0), 0),
+        ("ANY /d", None, 3),
+        ("GET /d", None, 0),
+        ("ANY /**", Some(0), 3),
+    ]);
+    for (request, rule) in [
+        ("PATCH /a", "PATCH /a"),
+        ("PUT /a", "405 GET, HEAD"),
+        ("POST /b/1/2", "ANY /b/**"),
+        ("POST /b/1", "405 GET, HEAD"),
+        ("BREW /b", "405 "),
+        // A denied method does not fall through, and others do.
+        ("GET /c", "GET /c"),
+        ("HEAD /c", "GET /c"),
+        ("POST /c", "ANY /**"),
+        ("HEAD /d", "GET /d"),
+        ("BREW /d", "405 DELETE, OPTIONS, PATCH, POST, PUT"),
+        ("GET /z", "ANY /**"),
+    ] {
+        assert_eq!(find(&table, request), rule, "{request}");
+    }
+}
+
+#[test]
+fn a_denied_rule_without_an_upstream_protects_every_upstream() {
+    let table = |upstream: usize| {
+        let mut rules = vec![rule(upstream, "ANY /admin/**"), rule(1, "ANY /{x}/{y}")];
+        rules.extend([rule(GATEWAY, "ANY /{x}"), rule(2, "ANY /**")]);
+        rules[0].value.passes = 0;
+        Table::new(rules).unwrap()
+    };
+    let shadowed = "shadowed by ANY /admin/**";
+    for (upstream, request, expected) in [
+        (EVERY, "GET /admin/x", "ANY /admin/**"),
+        (EVERY, "GET /Admin/x", shadowed),
+        (EVERY, "GET /ADMIN/x/y", shadowed),
+        // No application is behind this one.
+        (EVERY, "GET /Admin", "ANY /{x}"),
+        (1, "GET /Admin/x", shadowed),
+        (1, "GET /Admin/x/y", "ANY /**"),
+        (GATEWAY, "GET /Admin/x", "ANY /{x}/{y}"),
+    ] {
+        assert_eq!(
+            find(&table(upstream), request),
+            expected,
+            "{upstream} {request}"
+        );
+    }
+}
+
+#[test]
+fn get_answers_head_unless_its_rule_says_otherwise() {
+    let table = |texts: &[&str], fallthrough: bool| {
+        let mut rules = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            rules.push(Rule {
+                head: !text.starts_with("GET"),
+                method_fallthrough: fallthrough.then_some(0),
+                ..rule(index, text)
+            });
+        }
+        Table::new(rules).unwrap()
+    };
+    let alone = table(&["GET /a", "POST /a", "ANY /**"], false);
+    assert_eq!(find(&alone, "GET /a"), "GET /a");
+    assert_eq!(find(&alone, "HEAD /a"), "405 GET, POST");
+    let falls = table(&["GET /a", "ANY /**"], true);
+    assert_eq!(find(&falls, "HEAD /a"), "ANY /**");
+    let any = table(&["GET /a", "ANY /a"], false);
+    assert_eq!(find(&any, "HEAD /a"), "ANY /a");
+    let named = table(&["GET /a", "HEAD /a"], false);
+    assert_eq!(find(&named, "HEAD /a"), "HEAD /a");
 }

@@ -7,7 +7,7 @@ use http::Method;
 
 use super::path::decode;
 use super::rule::rule_for_method;
-use super::{ANY, MethodPattern, Pattern, Rule, Segment, Tail};
+use super::{ANY, Access, MethodPattern, Pattern, Rule, Segment, Tail};
 
 /// A node of the tree: the patterns that begin with the same segments.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// Completes the leaves, when all rules are in the tree.
-    pub(super) fn finish<T>(&mut self, rules: &[Rule<T>]) {
+    pub(super) fn finish<T: Access>(&mut self, rules: &[Rule<T>]) {
         let leaves = [&mut self.here, &mut self.rest, &mut self.subtree];
         for leaf in leaves.into_iter().flatten() {
             leaf.finish(rules);
@@ -145,7 +145,7 @@ fn append_rules(leaf: Option<&Leaf>, order: &mut Vec<usize>) {
 }
 
 impl Leaf {
-    fn finish<T>(&mut self, rules: &[Rule<T>]) {
+    fn finish<T: Access>(&mut self, rules: &[Rule<T>]) {
         self.rules
             .sort_by_cached_key(|index| method_order(rules.get(*index)));
         let mut own = Vec::with_capacity(self.rules.len());
@@ -153,7 +153,7 @@ impl Leaf {
             own.extend(rules.get(*index));
         }
         self.group = common_group(&own);
-        self.allow = allow(&own).into();
+        self.allow = allow(&self.rules, rules).into();
     }
 }
 
@@ -175,16 +175,20 @@ fn common_group<T>(rules: &[&Rule<T>]) -> Option<usize> {
         .then_some(group)
 }
 
-/// Returns the value of `Allow`: `GET` brings `HEAD`, and `ANY` is spelled out.
-fn allow<T>(rules: &[&Rule<T>]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for rule in rules {
-        match &rule.method {
-            MethodPattern::One(method) if *method == Method::GET => names.extend(["GET", "HEAD"]),
-            MethodPattern::One(method) => names.push(method.as_str()),
-            MethodPattern::Any => names.extend(ANY.iter().map(Method::as_str)),
+/// Returns the value of `Allow`: the methods that a rule of the pattern answers and does not deny.
+/// `ANY` is spelled out.
+fn allow<T: Access>(shared: &[usize], rules: &[Rule<T>]) -> String {
+    let mut methods: Vec<&Method> = ANY.iter().collect();
+    for rule in shared.iter().filter_map(|index| rules.get(*index)) {
+        if let MethodPattern::One(method) = &rule.method {
+            methods.push(method);
         }
     }
+    methods.retain(|method| {
+        let rule = rule_for_method(shared, method, rules).and_then(|index| rules.get(index));
+        rule.is_some_and(|rule| !rule.value.is_denied())
+    });
+    let mut names: Vec<&str> = methods.into_iter().map(Method::as_str).collect();
     names.sort_unstable();
     names.dedup();
     names.join(", ")

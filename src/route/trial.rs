@@ -6,6 +6,12 @@ use super::{
     Access, Ambiguities, Ambiguity, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target,
 };
 
+/// The upstream of a rule that refuses every request and names no upstream: every one.
+pub(super) const EVERY: usize = usize::MAX;
+
+/// The upstream of a rule that the gateway answers itself: none.
+pub(super) const GATEWAY: usize = usize::MAX - 1;
+
 /// The value of a rule in a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -22,7 +28,12 @@ impl Access for Line {
     }
 
     fn same_upstream(&self, other: &Self) -> bool {
-        self.upstream == other.upstream
+        let both = [self.upstream, other.upstream];
+        !both.contains(&GATEWAY) && (both.contains(&EVERY) || self.upstream == other.upstream)
+    }
+
+    fn is_denied(&self) -> bool {
+        self.passes == 0
     }
 
     fn admits_all_of(&self, other: &Self) -> bool {
@@ -43,6 +54,7 @@ pub(super) fn rule(upstream: usize, text: &str) -> Rule<Line> {
         pattern: Pattern::parse(path).unwrap(),
         method: MethodPattern::parse(method).unwrap(),
         method_fallthrough: None,
+        head: true,
         distinct: Distinct::default(),
         value: Line {
             text: text.to_owned(),

@@ -56,6 +56,10 @@ mod route {
             true
         }
 
+        fn is_denied(&self) -> bool {
+            false
+        }
+
         fn admits_all_of(&self, _: &Self) -> bool {
             true
         }
@@ -75,6 +79,7 @@ mod route {
             pattern: Pattern::parse(&format!("/v1/r{value}/items/{{id}}")).unwrap(),
             method: MethodPattern::Any,
             method_fallthrough: None,
+            head: true,
             distinct: Distinct::default(),
             value: Number(value),
         };

@@ -35,6 +35,7 @@ mod crossings;
 mod dates;
 mod deadlines;
 mod decisions;
+mod denied_routes;
 mod departures;
 mod dev_mode;
 mod dev_tokens;

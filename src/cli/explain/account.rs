@@ -105,7 +105,7 @@ impl Account<'_> {
         self.report.route = Some(route.label.to_string());
         let asks = match &entry.requirement {
             Requirement::Public => "is public".to_owned(),
-            Requirement::Denied => "denies every request".to_owned(),
+            Requirement::Denied => "is denied".to_owned(),
             asked => {
                 let sources = list(&route.config.token_from);
                 let names = list(route.verifiers.iter().map(|verifier| verifier.name()));
@@ -244,7 +244,7 @@ impl Account<'_> {
                 (check.name(), Some(check))
             }
             Cause::CrossSite => ("origin", Some(Check::Form)),
-            Cause::Denied(Denial::RouteDenied) => return "route",
+            Cause::Denied(Denial::RouteDenied) => return "denied",
             Cause::Denied(_) => ("scopes", None),
             Cause::BodyTooLarge => ("body", None),
             _ => return "request",

@@ -7,7 +7,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::spelling::{Spelled, spelled_as};
-use crate::route::{ANY, HostPattern, MethodPattern, Miss, Pattern, Rule, Target};
+use crate::route::{ANY, Access as _, HostPattern, MethodPattern, Miss, Pattern, Rule, Target};
 use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::Quoted;
 
@@ -26,6 +26,8 @@ pub(super) struct NearMiss {
     pub(super) route: String,
     /// The methods of the route, if it is not for that of the request.
     pub(super) allow: Option<String>,
+    /// Set if the route denies the request.
+    pub(super) is_denied: bool,
 }
 
 /// The one thing in which a request differs.
@@ -132,6 +134,7 @@ impl Search<'_> {
             difference,
             path: request.path.to_owned(),
             route: route.label.to_string(),
+            is_denied: is_denied(entry, allow.as_deref()),
             allow,
         });
     }
@@ -258,9 +261,19 @@ impl Search<'_> {
                     path: request.path.to_owned(),
                     route: route.label.to_string(),
                     allow: None,
+                    is_denied: rule.value.is_denied(),
                 });
             }
         }
+    }
+}
+
+/// Returns whether a look-up leads to a route that denies the request: by its rule, or because the
+/// path has no method that is not denied.
+fn is_denied(entry: &RouteMethod, allow: Option<&str>) -> bool {
+    match allow {
+        None => entry.is_denied(),
+        Some(allow) => allow.is_empty(),
     }
 }
 
@@ -307,15 +320,17 @@ impl fmt::Display for NearMiss {
             Difference::Host(host) => write!(f, "for the host {}: {path}", Quoted(host))?,
             Difference::Method(method) => write!(f, "with the method {method}: {path}")?,
             Difference::LessSpecific => {
+                let takes = if self.is_denied { "denies" } else { "takes" };
                 return write!(
                     f,
-                    "the route {route} takes the method, and is less specific: methods fall \
+                    "the route {route} {takes} the method, and is less specific: methods fall \
                      through to it only with method_fallthrough"
                 );
             }
         }
         write!(f, " is for the route {route}")?;
         match &self.allow {
+            _ if self.is_denied => f.write_str(", which is denied"),
             Some(allow) => write!(f, ", which takes {allow}"),
             None => Ok(()),
         }
@@ -335,6 +350,9 @@ mod tests {
                         [[routes]]\npath = \"/tree/\"\npublic = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/admin/x\"\npublic = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/admin/**\"\npublic = true\nmethods = \"ANY\"\n\
+                        [[routes]]\npath = \"/closed\"\ndeny = true\nmethods = [\"GET\"]\n\
+                        [[routes]]\npath = \"/closed/a/b\"\npublic = true\nmethods = [\"GET\"]\n\
+                        [[routes]]\npath = \"/closed/**\"\ndeny = true\n\
                         [[routes]]\npath = \"/cars\"\nhost = \"a.test\"\npublic = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/cars\"\nhost = \"*.b.test\"\npublic = true\nmethods = [\"PUT\"]\n\
                         [[groups]]\nprefix = \"/dev\"\npublic = true\n\
@@ -428,6 +446,24 @@ mod tests {
                 "a.test",
                 "/orders",
                 "for the host \"any other\": \"/orders\" is for the route /orders",
+            ),
+            (
+                "GET",
+                "x",
+                "/CLOSED",
+                "with these capital and small letters: \"/closed\" is for the route /closed, which is denied",
+            ),
+            (
+                "PUT",
+                "x",
+                "/CLOSED",
+                "with these capital and small letters: \"/closed\" is for the route /closed, which is denied",
+            ),
+            (
+                "POST",
+                "x",
+                "/closed/a/b",
+                "the route /closed/** denies the method, and is less specific: methods fall through to it only with method_fallthrough",
             ),
             (
                 "get",

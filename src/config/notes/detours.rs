@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::context::Context;
 use crate::config::language::Problem;
-use crate::config::{Route, RouteMethod, rules};
+use crate::config::{Handler, Route, RouteMethod, rules};
 use crate::route::{
     Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target,
 };
@@ -136,11 +136,13 @@ impl<'c> Detours<'c> {
         let Some(route) = self.routes.get(rule.value.route) else {
             return Vec::new();
         };
-        let Some(address) = self.address(route) else {
-            return Vec::new();
-        };
         let path = sample(&route.pattern);
-        let mut trials = self.other_ways(route, address, &path);
+        let mut trials = match (self.address(route), &route.handler) {
+            (Some(address), _) => self.other_ways(route, address, &path),
+            // What an upstream would have got is not known.
+            (None, Handler::Nobody) => Vec::new(),
+            (None, _) => return Vec::new(),
+        };
         if self.shared || route.method_fallthrough.is_some() {
             for path in spellings(route, &path) {
                 trials.push(Trial {
@@ -160,15 +162,14 @@ impl<'c> Detours<'c> {
         let mut trials = Vec::new();
         for host in self.hosts.get(&address).into_iter().flatten() {
             for mapping in self.mappings.get(&address).into_iter().flatten() {
-                let Some(by) = mapping.path_for(&upstream_path) else {
-                    continue;
-                };
-                if *host != route.host.as_ref() || by != path {
-                    trials.push(Trial {
-                        host: *host,
-                        path: by,
-                        upstream_path: Some(upstream_path.clone()),
-                    });
+                for by in mapping.paths_for(&upstream_path) {
+                    if *host != route.host.as_ref() || by != path {
+                        trials.push(Trial {
+                            host: *host,
+                            path: by,
+                            upstream_path: Some(upstream_path.clone()),
+                        });
+                    }
                 }
             }
         }
@@ -185,13 +186,22 @@ impl<'c> PathMapping<'c> {
         }
     }
 
-    /// Returns the client's path for which the upstream gets `upstream_path`.
-    fn path_for(self, upstream_path: &str) -> Option<String> {
-        match self {
+    /// Returns the client's paths for which the upstream gets `upstream_path`, and perhaps others.
+    fn paths_for(self, upstream_path: &str) -> Vec<String> {
+        let path = match self {
             Self::Unchanged => Some(upstream_path.to_owned()),
             Self::Strip(prefix) => Some(format!("{prefix}{upstream_path}")),
             Self::Rewrite(pattern, template) => invert_rewrite(pattern, template, upstream_path),
+        };
+        let mut paths: Vec<String> = path.into_iter().collect();
+        // A prefix, or the root of a subtree, is forwarded as "/" with and without its slash.
+        if let Some(root) = paths.first().and_then(|path| path.strip_suffix('/'))
+            && upstream_path == "/"
+            && !root.is_empty()
+        {
+            paths.push(root.to_owned());
         }
+        paths
     }
 }
 
@@ -213,8 +223,12 @@ impl Trial<'_> {
             detours.routes.get(rule.value.route)?,
             detours.routes.get(found.route)?,
         );
-        let is_other =
-            found.route != rule.value.route && detours.address(own) == detours.address(other);
+        let address = detours.address(other)?;
+        let is_same_address = match &own.handler {
+            Handler::Nobody => true,
+            _ => detours.address(own) == Some(address),
+        };
+        let is_other = found.route != rule.value.route && is_same_address;
         if !is_other || rule.value.admits_all_of(found) {
             return None;
         }

@@ -2,8 +2,8 @@
 
 use super::names::Names;
 use super::public_url::{below, public_url};
-use super::requirement::{AUTHENTICATED, PUBLIC, SCOPES, Statement};
-use super::route::{self, HOST, Inherited, LocatedRoute, Resource, host, route};
+use super::requirement::{AUTHENTICATED, DENY, PUBLIC, SCOPES, Statement};
+use super::route::{self, HEAD, HOST, Inherited, LocatedRoute, Resource, host, route};
 use super::shared::{
     ALLOW, BODY_BYTES, COOKIE_ORIGINS, CORS, DISTINCT, FORWARD, FORWARD_AUTHORIZATION,
     FORWARD_TOKEN, IDLE_BODY, ISSUER, REQUEST_HEADERS, REQUEST_TIMEOUT, RESPONSE_HEADERS,
@@ -25,6 +25,7 @@ pub(super) static TABLE: Table = Table {
         &SCOPES.absent("each route states its own"),
         &AUTHENTICATED.absent("each route states its own"),
         &PUBLIC.absent("each route states its own"),
+        &DENY.absent("each route states its own"),
         &ISSUER.absent("that of `[defaults]`"),
         &TOKEN_FROM.absent("that of `[defaults]`"),
         &FORWARD_TOKEN.absent("that of `[defaults]`"),
@@ -43,6 +44,7 @@ pub(super) static TABLE: Table = Table {
         &CORS.absent("that of `[defaults]`"),
         &PUBLIC_URL,
         &METHOD_FALLTHROUGH,
+        &HEAD.absent("`GET` answers `HEAD`"),
         &ROUTES,
     ],
     refused: &[(
@@ -98,6 +100,7 @@ pub(super) fn group(
         host,
         statement: Statement::read(&mut reader),
         method_fallthrough: reader.get(&METHOD_FALLTHROUGH).then_some(number),
+        head: reader.find(&HEAD),
         shared: Shared::read(&mut reader, names).within(defaults),
         prefix,
     };

@@ -33,6 +33,7 @@ mod tls;
 mod token_cache;
 mod upstream;
 mod upstream_tls;
+mod without_effect;
 
 pub use dev::{Dev, DevClient, Secret};
 pub use errors::ErrorDetail;

@@ -1,5 +1,5 @@
-//! The requirement of a route: scope rules, `authenticated`, `public`, and the methods that they
-//! are for.
+//! The requirement of a route: scope rules, `authenticated`, `public`, `deny`, and the methods that
+//! they are for.
 
 use serde_json::json;
 
@@ -41,6 +41,17 @@ pub(super) const PUBLIC: Key<Custom> = Key::new("public", TRUE)
     .doc("No token is required, and none is read.")
     .example("true");
 
+pub(super) const DENY: Key<Custom> = Key::new("deny", TRUE)
+    .absent("the authorization of the group; an error without it")
+    .doc(
+        "Every request is refused with 403 `route_denied`, before a token is looked for. The route \
+         takes part in matching as any other, so that no less specific route answers its paths. A \
+         route that denies every method needs no upstream and no issuer; without an upstream it \
+         protects its paths on [all upstreams of its host](traffic.md#denied-routes).",
+    )
+    .not(&["denied", "forbidden", "block"])
+    .example("true");
+
 const METHOD_MAP: Custom = Custom {
     words: "a method, a list of methods, or a map from method to scopes",
     json_schema: || {
@@ -52,10 +63,10 @@ const METHOD_MAP: Custom = Custom {
 pub(super) const METHODS: Key<Custom> = Key::new("methods", METHOD_MAP)
     .absent("`ANY`")
     .doc(
-        "A map from method to requirement: scopes, `{ authenticated = true }` or `{ public = true \
-         }`. Or one method or a list of methods, which then have the requirement of the route. \
-         `GET` also answers `HEAD`; `ANY` stands for every common method that no route of the \
-         path names.",
+        "A map from method to requirement: scopes, `{ authenticated = true }`, `{ public = true }` \
+         or `{ deny = true }`. Or one method or a list of methods, which then have the requirement \
+         of the route. `GET` also answers `HEAD`, unless `head` is `false`; `ANY` stands for every \
+         common method that no route of the path names.",
     )
     .example(r#"{ GET = "orders.read", POST = "orders.write" }"#);
 
@@ -65,7 +76,7 @@ pub(super) const METHOD: Key<Str> = Key::new("method", Str)
     .example(r#""GET""#);
 
 /// The keys that state an authorization.
-const STATEMENTS: [&Key<Custom>; 3] = [&SCOPES, &AUTHENTICATED, &PUBLIC];
+const STATEMENTS: [&Key<Custom>; 4] = [&SCOPES, &AUTHENTICATED, &PUBLIC, &DENY];
 
 /// The items of a combination of scopes.
 struct Combination<'v> {
@@ -78,7 +89,8 @@ struct Combination<'v> {
 /// A method with its requirement.
 pub(super) type MethodRequirement = (MethodPattern, Requirement);
 
-/// Returns a requirement that no caller meets, in place of an invalid one.
+/// Returns a requirement that no caller meets, in place of an invalid one. It needs a token, so that
+/// the rest of the route is checked as that of a protected one.
 fn refuse_all() -> Requirement {
     Requirement::Scopes(Rule::Any(Vec::new()))
 }
@@ -95,7 +107,7 @@ pub(super) enum Statement {
 }
 
 impl Statement {
-    /// Returns what a table states by `scopes`, `authenticated` or `public`.
+    /// Returns what a table states by `scopes`, `authenticated`, `public` or `deny`.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         match stated(reader) {
             Some(requirement) => Self::Requirement(requirement),
@@ -113,16 +125,18 @@ impl Statement {
     }
 }
 
-/// Returns the requirement that a table states by `scopes`, `authenticated` or `public`; `None` if
-/// it states none.
+/// Returns the requirement that a table states by one of [`STATEMENTS`]; `None` if it states none.
 fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     let written: Vec<_> = STATEMENTS
         .into_iter()
         .filter(|key| reader.has(*key))
         .collect();
-    let [scopes, authenticated, public] = STATEMENTS.map(|key| reader.value(key));
+    let [scopes, authenticated, public, deny] = STATEMENTS.map(|key| reader.value(key));
     if let [first, second, ..] = *written.as_slice() {
         reader.refuse_beside(second, first);
+    }
+    if let Some(value) = deny {
+        return Some(only_true(reader, "deny", value, Requirement::Denied));
     }
     if let Some(value) = authenticated {
         let requirement = Requirement::Authenticated;
@@ -215,8 +229,8 @@ fn report_no_authorization(reader: &Reader<'_>) -> Requirement {
     reader.problem_with_hint(
         reader.span(),
         "it states no authorization",
-        "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) \
-         or public = true",
+        "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid \
+         token), public = true or deny = true",
     );
     refuse_all()
 }
@@ -239,8 +253,8 @@ fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
     methods
 }
 
-/// Returns the requirement of one method of a map: scopes, `{ public = true }` or `{ authenticated
-/// = true }`.
+/// Returns the requirement of one method of a map: scopes, `{ authenticated = true }`, `{ public =
+/// true }` or `{ deny = true }`.
 fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
     let Kind::Table(table) = &value.kind else {
         return scopes_requirement(reader, name, value);
@@ -250,6 +264,7 @@ fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
     };
     let requirement = match entry.key.as_str() {
         "public" => Requirement::Public,
+        "deny" => Requirement::Denied,
         "authenticated" => Requirement::Authenticated,
         "any" | "all" => return scopes_requirement(reader, name, value),
         _ => return not_one_of(reader, name, table),
@@ -260,13 +275,13 @@ fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
 
 fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
     let message = format!(
-        "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \
-         \"public\""
+        "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\", \
+         \"public\" and \"deny\""
     );
     reader.problem_with_hint(
         table.span,
         message,
-        "write scopes, { authenticated = true } or { public = true }",
+        "write scopes, { authenticated = true }, { public = true } or { deny = true }",
     );
     refuse_all()
 }

@@ -4,23 +4,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use serde_json::json;
+
 use super::handler::Handler;
 use super::header_rules::LocatedRules;
 use super::names::Names;
 use super::public_url::{below, is_for};
 use super::requirement::{
-    AUTHENTICATED, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, Statement, methods_of,
+    AUTHENTICATED, DENY, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, Statement, methods_of,
 };
 use super::shared::{
     ALLOW, BODY_BYTES, COOKIE_ORIGINS, CORS, DISTINCT, FORWARD, FORWARD_AUTHORIZATION,
     FORWARD_TOKEN, IDLE_BODY, ISSUER, REQUEST_HEADERS, REQUEST_TIMEOUT, RESPONSE_HEADERS,
     RESPONSE_TIMEOUT, Shared, TOKEN_FROM, UPSTREAM, WEBSOCKET,
 };
-use crate::config::language::{AnyKey, Key, Reader, Span, Str, Table, quoted};
+use super::without_effect::{
+    note_without_effect, refuse_cookie_keys, refuse_distinct, refuse_forward_authorization,
+    refuse_token_keys,
+};
+use crate::config::language::document::Kind;
+use crate::config::language::{AnyKey, Custom, Flag, Key, Reader, Span, Str, Table, quoted};
 use crate::config::notes::limits::{Set, note_beyond_request};
 use crate::net::Url;
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Distinct, HostPattern, MethodPattern, Pattern, Tail};
+use crate::route::{Ambiguities, Distinct, HostPattern, MethodPattern, Pattern};
 use crate::token::{ForwardedClaim, Source};
 use crate::transform::{Cors, HeaderRules, Origins, Rewrite};
 
@@ -64,6 +72,8 @@ pub struct Route {
     /// The number of the group, if a method that this route does not have may match a less specific
     /// path of the group, as in API Gateway.
     pub method_fallthrough: Option<usize>,
+    /// Set if `GET` answers `HEAD` where no route of the path names it.
+    pub head: bool,
     /// The limit on the bytes of a request body: that of the server, unless the route has its own.
     pub body_bytes: Option<u64>,
     /// The `response_timeout` of the upstream, unless the route has its own.
@@ -108,8 +118,8 @@ impl Route {
 pub(super) static TABLE: Table = Table {
     path: "routes[]",
     doc: "The scopes that a path and its methods require, and the upstream. A route states its \
-          authorization: scopes (in `methods` or `scopes`), `authenticated` or `public`. A route \
-          without authorization is an error.",
+          authorization: scopes (in `methods` or `scopes`), `authenticated`, `public` or `deny`. A \
+          route without authorization is an error.",
     keys: &ROUTE_KEYS,
     refused: &[],
 };
@@ -122,15 +132,17 @@ pub(super) static GROUP_TABLE: Table = Table {
     refused: &[],
 };
 
-static ROUTE_KEYS: [&dyn AnyKey; 25] = [
+static ROUTE_KEYS: [&dyn AnyKey; 27] = [
     &PATH,
     &HOST,
     &UPSTREAM,
     &METHODS,
     &METHOD,
+    &HEAD,
     &SCOPES,
     &AUTHENTICATED,
     &PUBLIC,
+    &DENY,
     &ISSUER,
     &TOKEN_FROM,
     &FORWARD_TOKEN,
@@ -150,11 +162,29 @@ static ROUTE_KEYS: [&dyn AnyKey; 25] = [
     &REWRITE,
 ];
 
-const PATH: Key<Str> = Key::new("path", Str)
+/// The keys of a route that are about requests on their way to an upstream.
+const KEYS_OF_FORWARDING: [&dyn AnyKey; 8] = [
+    &FORWARD_TOKEN,
+    &BODY_BYTES,
+    &RESPONSE_TIMEOUT,
+    &WEBSOCKET,
+    &REQUEST_TIMEOUT,
+    &IDLE_BODY,
+    &REQUEST_HEADERS,
+    &REWRITE,
+];
+
+/// A string that may be empty.
+const PATH_TEXT: Custom = Custom {
+    words: "a string",
+    json_schema: || json!({ "type": "string" }),
+};
+
+const PATH: Key<Custom> = Key::new("path", PATH_TEXT)
     .doc(
         "`/orders` is exact, `/orders/{id}` one segment, `/files/{rest+}` one or more segments, \
          `/admin/**` a subtree with its root. The most specific match wins, whatever the order of \
-         the file.",
+         the file. In a group with a prefix, `\"\"` is the prefix itself, without a slash.",
     )
     .example(r#""/orders/{id}""#);
 
@@ -166,6 +196,14 @@ const REWRITE: Key<Str> = Key::new("rewrite", Str)
          ends with it. It replaces the effect of `strip`. The query is kept.",
     )
     .example(r#""/v2/orders/{id}""#);
+
+pub(super) const HEAD: Key<Flag> = Key::new("head", Flag)
+    .absent("that of the group, or else `true`")
+    .doc(
+        "If false, `GET` does not answer `HEAD`: the response to `HEAD` is 405, unless a route of \
+         the path names `HEAD` or `ANY`, or the method falls through.",
+    )
+    .example("false");
 
 pub(super) const HOST: Key<Str> = Key::new("host", Str)
     .absent("the host of the group, or else every host that no route names")
@@ -184,6 +222,7 @@ pub(super) struct Inherited {
     pub(super) host: Option<HostPattern>,
     pub(super) statement: Statement,
     pub(super) method_fallthrough: Option<usize>,
+    pub(super) head: Option<bool>,
     pub(super) resource: Option<Resource>,
     pub(super) shared: Shared,
     /// Set if the prefix or the host is invalid, so that the routes have no known address.
@@ -246,7 +285,9 @@ pub(super) fn route(
     let host = host(&mut reader);
     let is_broken = inherited.is_broken || reader.has(&HOST) && host.is_none();
     let methods = methods_of(&mut reader, &inherited.statement);
+    let head = head(&mut reader, &methods).or(inherited.head);
     let shared = Shared::read(&mut reader, names).within(&inherited.shared);
+    let handler = handler(&reader, &shared, &methods);
     check_shared(&reader, &shared, &methods);
     let issuers = issuers(&reader, &methods, &shared, names);
     let rewrite = rewrite(&mut reader, pattern.as_ref());
@@ -274,11 +315,12 @@ pub(super) fn route(
         forward_token: shared.forward_token,
         forward_authorization: shared.forwards_authorization(),
         method_fallthrough: inherited.method_fallthrough,
+        head: head.unwrap_or(true),
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,
         websocket: shared.takes_websockets(),
         heads: heads(&shared, rewrite),
-        handler: Handler::Upstream(shared.upstream?.text.into()),
+        handler: handler?,
         cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
@@ -309,15 +351,66 @@ fn needs_token(methods: &[MethodRequirement]) -> bool {
         .any(|(_, requirement)| requirement.needs_token())
 }
 
-/// Reports a missing upstream, and keys without effect on a route that requires a token.
+/// Returns whether every method of a route is denied. The methods are empty if they are unknown.
+fn is_denied(methods: &[MethodRequirement]) -> bool {
+    let mut requirements = methods.iter().map(|(_, requirement)| requirement);
+    !methods.is_empty() && requirements.all(|requirement| *requirement == Requirement::Denied)
+}
+
+/// Returns the answerer of a route, or reports that it names none.
+fn handler(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequirement]) -> Option<Handler> {
+    if let Some(upstream) = &shared.upstream {
+        return Some(Handler::Upstream(upstream.text.as_str().into()));
+    }
+    // A broken or misspelled "upstream" is reported by itself.
+    if reader.has(&UPSTREAM) || shared.misspelled.upstream {
+        return None;
+    }
+    if is_denied(methods) {
+        return Some(Handler::Nobody);
+    }
+    if reader.is_misspelled(&DENY) {
+        return None;
+    }
+    reader.problem_with_hint(
+        reader.span(),
+        "it names no upstream",
+        "write upstream = \"..\" in the route, its group or [defaults]",
+    );
+    None
+}
+
+/// Returns whether `GET` answers `HEAD`, if the route itself states it, and reports the key where it
+/// has no effect.
+fn head(reader: &mut Reader<'_>, methods: &[MethodRequirement]) -> Option<bool> {
+    let head = reader.find(&HEAD)?;
+    let why = match (names(methods, Method::GET), names(methods, Method::HEAD)) {
+        _ if methods.is_empty() => return Some(head),
+        (false, _) => "it is about \"GET\", which the route does not name",
+        (true, true) => "the route names \"HEAD\" itself",
+        (true, false) => return Some(head),
+    };
+    reader.problem(
+        reader.key_span(&HEAD),
+        format!("\"head\" has no effect: {why}"),
+    );
+    Some(head)
+}
+
+fn names(methods: &[MethodRequirement], method: Method) -> bool {
+    let wanted = MethodPattern::One(method);
+    methods.iter().any(|(pattern, _)| *pattern == wanted)
+}
+
+/// Reports keys without effect.
 fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequirement]) {
-    let is_known = reader.has(&UPSTREAM) || shared.misspelled.upstream;
-    if shared.upstream.is_none() && !is_known {
-        reader.problem_with_hint(
-            reader.span(),
-            "it names no upstream",
-            "write upstream = \"..\" in the route, its group or [defaults]",
+    if is_denied(methods) {
+        note_without_effect(
+            reader,
+            &KEYS_OF_FORWARDING,
+            "the route denies every request",
         );
+        return;
     }
     note_deadlines(reader, shared);
     if needs_token(methods) {
@@ -336,11 +429,33 @@ fn note_deadlines(reader: &Reader<'_>, shared: &Shared) {
 /// Returns the whole pattern, with the prefix of the group. The route is named by it in messages
 /// from here on.
 fn pattern(reader: &mut Reader<'_>, inherited: &Inherited) -> Option<Pattern> {
-    let text = reader.find(&PATH)?;
+    let value = reader.value(&PATH)?;
+    let Kind::Text(text) = &value.kind else {
+        reader.mismatched(&PATH, value);
+        return None;
+    };
     let prefix = inherited.prefix.as_deref().unwrap_or_default();
-    reader.subject = format!("route \"{prefix}{}\"", text.text);
-    let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
-    reader.accept(text.span, "\"path\"", parsed)
+    reader.subject = format!("route \"{prefix}{text}\"");
+    let parsed = match (&**text, prefix) {
+        ("", "") => {
+            report_empty_path(reader, inherited, value.span);
+            return None;
+        }
+        ("", prefix) => Pattern::parse(prefix),
+        (path, prefix) => Pattern::parse(path).and_then(|_| Pattern::join(prefix, path)),
+    };
+    reader.accept(value.span, "\"path\"", parsed)
+}
+
+fn report_empty_path(reader: &Reader<'_>, inherited: &Inherited, span: Span) {
+    // The prefix of the group is reported by itself.
+    if !inherited.is_broken {
+        reader.problem_with_hint(
+            span,
+            "\"path\" is empty",
+            "write \"/\" for the root; \"\" is the prefix of a group that has one",
+        );
+    }
 }
 
 fn rewrite(reader: &mut Reader<'_>, pattern: Option<&Pattern>) -> Option<Rewrite> {
@@ -365,7 +480,7 @@ fn issuers(
     names: &Names,
 ) -> Vec<Arc<str>> {
     if !needs_token(methods) {
-        refuse_token_keys(reader, methods);
+        refuse_token_keys(reader, why_without_token(methods));
         return Vec::new();
     }
     if let Some(named) = &shared.issuers {
@@ -402,61 +517,13 @@ fn only_issuer(reader: &Reader<'_>, names: &Names) -> Option<Arc<str>> {
     None
 }
 
-/// Refuses keys about tokens on a route whose methods are all public: they would have no effect.
-fn refuse_token_keys(reader: &Reader<'_>, methods: &[MethodRequirement]) {
-    if methods.is_empty() {
-        return;
-    }
-    let keys: [&dyn AnyKey; 5] = [
-        &ISSUER,
-        &TOKEN_FROM,
-        &FORWARD,
-        &FORWARD_AUTHORIZATION,
-        &COOKIE_ORIGINS,
-    ];
-    for key in keys.into_iter().filter(|key| reader.has(*key)) {
-        let name = key.name();
-        let message = format!("\"{name}\" has no effect: the route is public and reads no token");
-        reader.problem(reader.key_span(key), message);
-    }
-}
-
-/// Refuses `distinct` on a route for every path of a host, where it has no effect: such a route
-/// accepts every path unchanged.
-fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
-    if !reader.has(&DISTINCT)
-        || !pattern.segments().is_empty()
-        || pattern.tail() != Some(&Tail::Subtree)
-    {
-        return;
-    }
-    reader.problem_with_hint(
-        reader.key_span(&DISTINCT),
-        format!("\"distinct\" has no effect: \"{pattern}\" accepts every path unchanged"),
-        "write it in the stricter route, whose paths the application distinguishes",
-    );
-}
-
-/// Refuses `forward_authorization` where every token comes from `Authorization`, and the key has no
-/// effect.
-fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
-    let sources = shared.token_sources();
-    if reader.has(&FORWARD_AUTHORIZATION) && sources.iter().all(Source::is_authorization) {
-        reader.problem(
-            reader.key_span(&FORWARD_AUTHORIZATION),
-            "\"forward_authorization\" has no effect: tokens come from \"Authorization\" alone",
-        );
-    }
-}
-
-/// Refuses `cookie_origins` where no token comes from a cookie, and the key has no effect.
-fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
-    let mut sources = shared.token_from.iter().flatten();
-    let has_cookie = sources.any(|source| matches!(source, Source::Cookie(_)));
-    if reader.has(&COOKIE_ORIGINS) && !has_cookie {
-        reader.problem(
-            reader.key_span(&COOKIE_ORIGINS),
-            "\"cookie_origins\" has no effect: \"token_from\" names no cookie",
-        );
-    }
+/// Returns why no token of a route is read; `None` if its methods are unknown.
+fn why_without_token(methods: &[MethodRequirement]) -> Option<&'static str> {
+    let (_, first) = methods.first()?;
+    let is_same = methods.iter().all(|(_, requirement)| requirement == first);
+    Some(match first {
+        Requirement::Denied if is_same => "the route denies every request",
+        Requirement::Public if is_same => "the route is public and reads no token",
+        _ => "no method of the route reads a token",
+    })
 }

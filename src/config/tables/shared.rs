@@ -52,6 +52,7 @@ pub(super) static DEFAULTS: Table = Table {
         ("scopes", AUTHORIZATION_STAYS),
         ("authenticated", AUTHORIZATION_STAYS),
         ("public", AUTHORIZATION_STAYS),
+        ("deny", AUTHORIZATION_STAYS),
         ("methods", AUTHORIZATION_STAYS),
     ],
 };

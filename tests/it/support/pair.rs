@@ -48,11 +48,12 @@ pub(crate) const ISS: &str = "https://idp.test";
 
 /// The answer to the client for each reason: status, code, and the error of the challenge if there
 /// is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 29] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 30] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
     ("ambiguous_path", 400, "ambiguous_path", None),
+    ("route_denied", 403, "route_denied", None),
     ("no_route", 404, "no_route", None),
     ("shadowed_path", 404, "shadowed_path", None),
     ("method_not_allowed", 405, "method_not_allowed", None),
@@ -382,7 +383,8 @@ impl Verdict {
         if !answer.body.is_empty() {
             assert_eq!(answer.code(), *code, "{reason}");
         }
-        let is_about_tokens = matches!(status, 401 | 403) || *code == "invalid_request";
+        let is_about_tokens =
+            matches!(status, 401 | 403) && reason != "route_denied" || *code == "invalid_request";
         assert_eq!(
             answer.field("www-authenticate").is_some(),
             is_about_tokens,
