@@ -134,6 +134,7 @@ impl Callers {
             body_bytes: _,
             response_timeout: _,
             websocket: _,
+            errors: _,
         } = route;
         let Heads {
             cors: _,

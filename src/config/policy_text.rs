@@ -10,7 +10,7 @@ use http::Method;
 
 use super::language::printable::printable;
 use super::language::units::{show_duration, show_size};
-use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
+use super::{Config, ErrorDetail, Errors, ForwardedFields, Issuer, Listener, Route, Server};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
 use crate::route::{Ambiguity, Distinct, MethodPattern};
@@ -21,7 +21,11 @@ use crate::upstream::{HostHeader, Settings};
 #[must_use]
 pub fn effective_policy(config: &Config) -> String {
     let mut out = String::new();
-    write_rows(&mut out, &server_rows(&config.server));
+    let mut rows = server_rows(&config.server);
+    if *config.errors != Errors::default() {
+        rows.push(["errors".into(), errors_text(&config.errors)]);
+    }
+    write_rows(&mut out, &rows);
     let issuers: Vec<_> = config.issuers.iter().map(issuer_row).collect();
     write_section(&mut out, "issuers", &issuers);
     let upstreams: Vec<_> = config.upstreams.iter().map(upstream_row).collect();
@@ -90,6 +94,14 @@ fn server_rows(server: &Server) -> Vec<[String; 2]> {
     rows
 }
 
+fn errors_text(errors: &Errors) -> String {
+    let detail = match errors.detail {
+        ErrorDetail::Full => "",
+        ErrorDetail::Minimal => ", minimal detail",
+    };
+    format!("profile {}{detail}", errors.profile.name())
+}
+
 fn admin_text(server: &Server) -> String {
     match server.admin {
         None => "off".to_owned(),
@@ -155,6 +167,7 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
 /// The settings that a route has unless it states others.
 struct Defaults<'c> {
     server: &'c Server,
+    errors: &'c Errors,
     /// The response timeout of each upstream, by its name.
     response_timeouts: HashMap<&'c str, Duration>,
 }
@@ -167,6 +180,7 @@ impl<'c> Defaults<'c> {
         }
         Self {
             server: &config.server,
+            errors: &config.errors,
             response_timeouts,
         }
     }
@@ -237,6 +251,9 @@ fn settings(defaults: &Defaults<'_>, route: &Route, requirement: &Requirement) -
     add_matching(&mut settings, route);
     add_limits(&mut settings, defaults, route);
     add_fields(&mut settings, route);
+    if *route.errors != *defaults.errors {
+        settings.push(format!("errors: {}", errors_text(&route.errors)));
+    }
     if settings.is_empty() {
         String::new()
     } else {

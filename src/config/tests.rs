@@ -114,7 +114,11 @@ fn every_key_arrives_where_it_belongs() {
             settle: seconds(1)
         }
     );
-    assert_eq!(config.errors, ErrorDetail::Minimal);
+    let errors = Errors {
+        detail: ErrorDetail::Minimal,
+        profile: ErrorProfile::AwsHttp,
+    };
+    assert_eq!(*config.errors, errors);
     assert_eq!(
         config.log,
         Log {

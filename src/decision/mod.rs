@@ -6,14 +6,18 @@
 //! permit that forwarding consumes. A [`Refusal`] becomes an answer in [`answer`] alone.
 
 pub mod answer;
+mod aws_http;
+mod aws_rest;
 mod cross_site;
 mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod form;
 pub mod forwarded;
 pub mod grpc;
 pub mod hygiene;
 mod preflight;
+mod problem;
 mod reason;
 mod refusal;
 mod rule;
@@ -184,6 +188,7 @@ impl<'s> Routed<'s, '_> {
             Err(denial) => Err(Refusal {
                 cause: Cause::Denied(denial),
                 route: Some(route),
+                rule: Some(entry),
                 verifier: caller.verifier,
                 token: principal.map(SeenToken::Verified),
             }),
@@ -243,6 +248,7 @@ impl<'s> Routed<'s, '_> {
                 needed: entry.requirement.least(),
             },
             route: Some(route),
+            rule: Some(entry),
             verifier: rejection.verifier,
             token,
         }
@@ -270,5 +276,9 @@ impl<'s> Routed<'s, '_> {
     }
 }
 
+#[cfg(test)]
+mod page_tests;
+#[cfg(test)]
+mod profile_tests;
 #[cfg(test)]
 mod tests;

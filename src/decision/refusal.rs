@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::reason::Reason;
+use crate::config::Errors;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
-use crate::snapshot::Route;
+use crate::snapshot::{Route, RouteMethod, Snapshot};
 use crate::token::{LoggedClaims, SeenToken, TokenError, Verifier};
 use crate::upstream::Fault;
 
@@ -17,6 +18,8 @@ pub struct Refusal<'s> {
     pub cause: Cause,
     /// The route that the request matched.
     pub route: Option<&'s Route>,
+    /// The rule of the route, if the refusal is about what it requires.
+    pub rule: Option<&'s RouteMethod>,
     /// The verifier of the issuer that the token is of, or claims to be of.
     pub verifier: Option<&'s Verifier>,
     /// The token, if the log may describe it.
@@ -109,6 +112,7 @@ impl Refusal<'static> {
         Self {
             cause,
             route: None,
+            rule: None,
             verifier: None,
             token: None,
         }
@@ -120,6 +124,7 @@ impl<'s> Refusal<'s> {
         Self {
             cause,
             route: Some(route),
+            rule: None,
             verifier: None,
             token: None,
         }
@@ -129,6 +134,23 @@ impl<'s> Refusal<'s> {
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.cause.reason()
+    }
+
+    /// Returns the settings for the form of the answer: those of the route, or else of `[errors]`.
+    #[must_use]
+    pub fn errors(&self, snapshot: &'s Snapshot) -> &'s Errors {
+        match self.route {
+            Some(route) => &route.config.errors,
+            None => &snapshot.config.errors,
+        }
+    }
+
+    /// Returns every scope that the rule of the route names.
+    pub(super) fn scopes(&self) -> Vec<&'s Scope> {
+        match self.rule {
+            Some(rule) => rule.requirement.scopes(),
+            None => Vec::new(),
+        }
     }
 }
 
@@ -241,7 +263,7 @@ fn fault_reason(fault: &Fault) -> Reason {
 }
 
 /// Joins scopes with spaces, as the `scope` parameter of a challenge does.
-pub(super) fn join(scopes: &[Scope]) -> String {
+pub(super) fn join<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> String {
     let mut text = String::new();
     for scope in scopes {
         text.push_str(if text.is_empty() { "" } else { " " });

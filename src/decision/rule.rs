@@ -26,19 +26,15 @@ pub(super) fn find<'s>(
     };
     if let Some(cause) = ambiguity(target, matched) {
         return Err(Refusal {
-            cause,
             route: matched,
-            verifier: None,
-            token: None,
+            ..Refusal::unrouted(cause)
         });
     }
     match (found, matched) {
         (Ok(entry), Some(route)) => Ok(Rule { entry, route }),
         (Err(Miss::Method { allow, nearest }), _) => Err(Refusal {
-            cause: other_methods(allow),
             route: snapshot.routes.get(nearest.route),
-            verifier: None,
-            token: None,
+            ..Refusal::unrouted(other_methods(allow))
         }),
         (Err(Miss::Shadowed { by, .. }), Some(route)) => {
             Err(Refusal::at(route, shadowed(snapshot, target, by)))

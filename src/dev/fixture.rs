@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Handler, Heads, Http2, Issuer, Limits,
-    Listener, Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
+    AccessLog, Config, Dev, ForwardedFields, Handler, Heads, Http2, Issuer, Limits, Listener, Log,
+    Ready, Reload, Route, Server, Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeyAccess, KeySource};
 use crate::net::{Address, DialTimeouts, TrustedProxies, Url};
@@ -116,7 +116,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             watch: true,
             settle: second,
         },
-        errors: ErrorDetail::Full,
+        errors: Arc::default(),
         log: Log {
             level: tracing::Level::INFO,
             access: AccessLog::Off,
@@ -198,5 +198,6 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         response_timeout: None,
         websocket: false,
         heads: Heads::default(),
+        errors: Arc::default(),
     }
 }

@@ -11,11 +11,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body_timer::BodyError;
 use super::headers;
+use super::profile_ids::{self, Ids};
 use super::request_body::UploadStatus;
 use super::token_fields::token_fields;
 use super::worker::{View, Worker};
 use crate::clock::{self, Now};
-use crate::config::AccessLog;
+use crate::config::{AccessLog, ErrorProfile};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::snapshot::{Route, RouteIndex};
@@ -32,6 +33,12 @@ pub(super) struct Exchange {
     view: Rc<View>,
     began: Now,
     request_id: HeaderValue,
+    /// Set if the gateway made the request id.
+    has_own_id: bool,
+    /// The id in the field of a REST API: the one that the client chose, until the profile is known.
+    amzn_id: Option<HeaderValue>,
+    /// The profile in force, once it is known.
+    profile: ErrorProfile,
     method: Method,
     path: Box<str>,
     peer: Option<SocketAddr>,
@@ -115,7 +122,9 @@ impl Exchange {
     ) -> Box<Self> {
         let began = clock::now();
         worker.metrics().requests.inc();
-        let mut request_id = match headers::valid_request_id(request.headers()) {
+        let chosen = headers::valid_request_id(request.headers());
+        let has_own_id = chosen.is_none();
+        let mut request_id = match chosen {
             Some(id) => id,
             None => worker.ids.next(began.since_epoch),
         };
@@ -138,9 +147,17 @@ impl Exchange {
         } else {
             None
         };
+        let amzn_id = if snapshot.has_profiles {
+            profile_ids::of_client(request.headers())
+        } else {
+            None
+        };
         Box::new(Self {
             began,
             request_id,
+            has_own_id,
+            amzn_id,
+            profile: ErrorProfile::Rfc6750,
             method: request.method().clone(),
             path,
             peer: peer.address,
@@ -202,8 +219,39 @@ impl Exchange {
         self.origin.as_ref()
     }
 
+    /// Takes the profile in force. In a REST API the id that the client chose becomes that of the
+    /// request, unless the client chose another one in `x-request-id`.
+    fn take_profile(&mut self, profile: ErrorProfile) {
+        self.profile = profile;
+        if profile != ErrorProfile::AwsRest {
+            return;
+        }
+        let mut id = match self.amzn_id.take() {
+            Some(id) => id,
+            None if profile_ids::is_uuid(&self.request_id) => self.request_id.clone(),
+            None => self.worker.ids.next(self.began.since_epoch),
+        };
+        id.set_sensitive(true);
+        if self.has_own_id {
+            self.request_id = id.clone();
+        }
+        self.amzn_id = Some(id);
+    }
+
+    /// Adds the ids of the profile in force to an answer.
+    fn add_ids(&self, fields: &mut HeaderMap) {
+        let ids = Ids {
+            request: &self.request_id,
+            amzn: self.amzn_id.as_ref(),
+        };
+        profile_ids::add(self.profile, &ids, fields);
+    }
+
     /// Notes the route of a request that is forwarded, and the verifier of its token.
     pub(super) fn decided(&mut self, decision: &Decision<'_>) {
+        if self.view.snapshot.has_profiles {
+            self.take_profile(decision.route.config.errors.profile);
+        }
         self.outcome.route = Some(decision.route.index);
         self.count_verification(decision.verifier, Verification::Valid);
         if self.view.snapshot.config.log.access != AccessLog::Off {
@@ -217,23 +265,39 @@ impl Exchange {
 
     /// Makes the response to a request that the gateway answers itself.
     pub(super) fn answer(&mut self, answer: OwnAnswer<'_>) -> Response<Option<Bytes>> {
+        let errors = match answer.route() {
+            Some(route) => &route.config.errors,
+            None => &self.view.snapshot.config.errors,
+        };
+        self.take_profile(errors.profile);
         self.outcome.route = answer.route().map(|route| route.index);
         answer::own(answer, &self.request_id)
     }
 
-    /// Adds the date to the response, and notes its status.
+    /// Adds the date and the ids to the response, and notes its status.
     pub(super) fn answered<T>(&mut self, response: &mut Response<T>) {
+        if self.profile != ErrorProfile::Rfc6750 {
+            self.add_ids(response.headers_mut());
+        }
         self.worker.dates.complete(response.headers_mut());
         self.outcome.status = Some(response.status().as_u16());
     }
 
     /// Makes the response to a refusal, and notes it.
     pub(super) fn refused(&mut self, refusal: &Refusal<'_>) -> Response<Bytes> {
+        self.take_profile(refusal.errors(&self.view.snapshot).profile);
         let snapshot = &self.view.snapshot;
         let grpc = self.grpc.as_ref();
         let mut response = answer::to(snapshot, refusal, &self.request_id, grpc);
+        // A call of gRPC has 200, which tells nothing.
+        let status = match grpc {
+            Some(_) => refusal.reason().status(),
+            None => response.status(),
+        };
+        self.outcome.status = Some(status.as_u16());
         let fields = response.headers_mut();
         fields.insert(headers::REQUEST_ID, self.request_id.clone());
+        self.add_ids(fields);
         self.worker.dates.complete(fields);
         self.note_refusal(refusal);
         if let Some(route) = refusal.route {
@@ -299,7 +363,6 @@ impl Exchange {
     }
 
     fn note_refusal(&mut self, refusal: &Refusal<'_>) {
-        self.outcome.status = Some(refusal.reason().status().as_u16());
         self.outcome.route = refusal.route.map(|route| route.index);
         // A request that was authorized and failed later has a token already.
         if refusal.token.is_some() {

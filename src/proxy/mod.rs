@@ -9,6 +9,7 @@ mod finish;
 mod forward;
 mod headers;
 mod heads;
+mod profile_ids;
 mod reply_body;
 mod request_body;
 mod token_fields;

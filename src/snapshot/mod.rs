@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderValue, Method};
 
 use crate::carry_over::CarryOver;
-use crate::config::{self, Config, TokenPlaces};
+use crate::config::{self, Config, ErrorProfile, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
 use crate::route::{Conflict, MethodPattern, Table, Target};
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub own_headers: FieldSet,
     /// Set if any route has CORS rules.
     pub has_cors: bool,
+    /// Set if any answer has another profile than `rfc6750`.
+    pub has_profiles: bool,
     /// The metrics of requests without a route.
     pub unrouted: Arc<RouteMetrics>,
 }
@@ -185,6 +187,7 @@ impl Snapshot {
             claim_headers: claim_headers.into_iter().collect(),
             own_headers: own_headers.into_iter().collect(),
             has_cors: config.routes.iter().any(|route| route.heads.cors.is_some()),
+            has_profiles: has_profiles(&config),
             unrouted: metrics.route(UNROUTED),
             config,
         })
@@ -249,6 +252,12 @@ impl Snapshot {
 
 /// The label of requests without a route. No pattern equals it.
 const UNROUTED: &str = "none";
+
+fn has_profiles(config: &Config) -> bool {
+    let routes = config.routes.iter().map(|route| &route.errors);
+    let mut all = routes.chain([&config.errors]);
+    all.any(|errors| errors.profile != ErrorProfile::Rfc6750)
+}
 
 /// Returns the headers in which routes forward claims.
 fn claim_headers(routes: &[Arc<config::Route>]) -> Vec<FieldPattern> {

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::label::labels;
 use super::{
     CacheResult, ConnectionError, ConnectionProtocol, Departure, Ending, EndpointState, FaultKind,
-    KeptLabels, Label as _, Metrics, Refresh, Reloaded, Verification, labels,
+    KeptLabels, Label as _, Metrics, Refresh, Reloaded, Verification,
 };
 
 labels! {

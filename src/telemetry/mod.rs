@@ -19,6 +19,7 @@ mod metrics;
 mod metrics_tests;
 mod output;
 mod quoted;
+mod reason;
 mod sharded;
 mod throttle;
 
@@ -30,11 +31,11 @@ pub use gateway_metrics::GatewayMetrics;
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
 pub use label::Label;
-pub(crate) use label::labels;
 pub use labels::{
     CacheResult, ConnectionProtocol, Departure, FaultKind, Refresh, Reloaded, Verification,
 };
 pub use metrics::{EndpointState, KeptLabels, Metrics};
 pub use quoted::{HiddenToken, Quoted, may_hold_token};
+pub use reason::Reason;
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::{Throttle, Throttles};

@@ -76,6 +76,7 @@ mod other_places;
 mod parked;
 mod paths;
 mod process;
+mod profiles;
 mod proxy_protocol;
 mod refused;
 mod reload;

@@ -10,7 +10,7 @@ use super::found_token::FoundToken;
 use super::near::near_misses;
 use super::report::{AskedFor, Entry, Outcome, Report, Verdict};
 use super::shown::{all_quoted, first_quoted, list, moment, quoted, unquoted};
-use crate::config::{printable, unjudged};
+use crate::config::{ErrorProfile, printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, grpc};
 use crate::policy::{Denial, Requirement, ScopeSet};
 use crate::route::{Target, TargetError};
@@ -301,8 +301,14 @@ impl Account<'_> {
         self.report.result = Verdict::Refused(status.as_u16());
         self.report
             .step("verdict", Outcome::Failed, status.to_string());
-        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
+        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER, answer::ERROR_TYPE] {
             self.field(&name, answer.headers().get(&name));
+        }
+        let profile = refusal.errors(self.snapshot).profile;
+        if profile != ErrorProfile::Rfc6750 {
+            let name = profile.name();
+            self.report
+                .note(format!("the answer has the form of the profile \"{name}\""));
         }
         let request = Request::from_parts(head.clone(), ());
         if let Some(content_type) = grpc::content_type(&request) {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::dev::{self, Dev};
-use super::errors::{self, ErrorDetail};
+use super::errors::{self, Errors};
 use super::issuer::{self, Issuer};
 use super::log::{self, Log};
 use super::names::Names;
@@ -42,8 +42,8 @@ pub struct Config {
     pub token_cache: TokenCache,
     /// `[reload]`
     pub reload: Reload,
-    /// `[errors]`: the detail of the error messages for refused clients.
-    pub errors: ErrorDetail,
+    /// `[errors]`: the form of the answers to refused clients.
+    pub errors: Arc<Errors>,
     /// `[log]`
     pub log: Log,
     /// `[dev]`
@@ -136,7 +136,7 @@ const RELOAD: Key<Subtable> = Key::new("reload", Subtable(&reload::TABLE))
 
 const ERRORS: Key<Subtable> = Key::new("errors", Subtable(&errors::TABLE))
     .absent("its defaults")
-    .doc("The detail of error messages for refused clients.")
+    .doc("The form of the answers to refused clients.")
     .example("[errors]");
 
 const LOG: Key<Subtable> = Key::new("log", Subtable(&log::TABLE))
@@ -170,7 +170,8 @@ pub(in crate::config) fn lower(
         routes: file.tables(&ROUTES, "route"),
         groups: file.tables(&GROUPS, "group"),
     };
-    let mut routes = routes::routes(&file, tables, &names, server.public_url.as_ref());
+    let errors = errors::errors(file.table(&ERRORS, "errors"));
+    let mut routes = routes::routes(&file, tables, &names, server.public_url.as_ref(), &errors);
     note_unused(context, &names, &routes);
     complete(&mut routes, &server, &issuers, &upstreams);
     check_websockets(context, &names, &routes, &upstreams);
@@ -187,7 +188,7 @@ pub(in crate::config) fn lower(
         routes,
         token_cache: token_cache::token_cache(file.table(&TOKEN_CACHE, "token_cache")),
         reload: reload::reload(file.table(&RELOAD, "reload"), overrides),
-        errors: errors::errors(file.table(&ERRORS, "errors")),
+        errors,
         log: log::log(
             file.table(&LOG, "log"),
             overrides.log_level,

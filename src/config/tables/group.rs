@@ -1,5 +1,6 @@
 //! `[[groups]]`: routes that share settings.
 
+use super::errors::{GROUP_ERRORS, group_errors};
 use super::names::Names;
 use super::public_url::{below, public_url};
 use super::requirement::{AUTHENTICATED, DENY, PUBLIC, SCOPES, Statement};
@@ -42,6 +43,7 @@ pub(super) static TABLE: Table = Table {
         &REQUEST_HEADERS.absent("those of `[defaults]`"),
         &RESPONSE_HEADERS.absent("those of `[defaults]`"),
         &CORS.absent("that of `[defaults]`"),
+        &GROUP_ERRORS,
         &PUBLIC_URL,
         &METHOD_FALLTHROUGH,
         &HEAD.absent("`GET` answers `HEAD`"),
@@ -88,7 +90,7 @@ const ROUTES: Key<Subtables> = Key::new("routes", Subtables(&route::GROUP_TABLE)
 pub(super) fn group(
     mut reader: Reader<'_>,
     number: usize,
-    defaults: &Shared,
+    outer: &Inherited,
     gateway_url: Option<&Url>,
     names: &Names,
 ) -> Vec<LocatedRoute> {
@@ -101,7 +103,8 @@ pub(super) fn group(
         statement: Statement::read(&mut reader),
         method_fallthrough: reader.get(&METHOD_FALLTHROUGH).then_some(number),
         head: reader.find(&HEAD),
-        shared: Shared::read(&mut reader, names).within(defaults),
+        shared: Shared::read(&mut reader, names).within(&outer.shared),
+        errors: group_errors(&mut reader, &outer.errors),
         prefix,
     };
     let tables = reader.tables(&ROUTES, "route");

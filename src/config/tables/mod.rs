@@ -36,7 +36,7 @@ mod upstream_tls;
 mod without_effect;
 
 pub use dev::{Dev, DevClient, Secret};
-pub use errors::ErrorDetail;
+pub use errors::{ErrorDetail, ErrorProfile, Errors};
 pub use file::Config;
 pub(super) use file::{TABLE as FILE, lower};
 pub use handler::Handler;
@@ -73,6 +73,7 @@ pub(super) static TABLES: &[&Table] = &[
     &shared::DEFAULTS,
     &route::TABLE,
     &group::TABLE,
+    &errors::GROUP_TABLE,
     &route::GROUP_TABLE,
     &header_rules::TABLE,
     &cors::TABLE,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
+use super::errors::Errors;
 use super::handler::Handler;
 use super::header_rules::LocatedRules;
 use super::names::Names;
@@ -82,6 +83,8 @@ pub struct Route {
     pub websocket: bool,
     /// The changes to heads, and the deadlines.
     pub heads: Heads,
+    /// The form of the answers to refused requests.
+    pub errors: Arc<Errors>,
 }
 
 /// The changes that a route makes to heads, and the deadlines for the bodies that follow.
@@ -225,6 +228,7 @@ pub(super) struct Inherited {
     pub(super) head: Option<bool>,
     pub(super) resource: Option<Resource>,
     pub(super) shared: Shared,
+    pub(super) errors: Arc<Errors>,
     /// Set if the prefix or the host is invalid, so that the routes have no known address.
     pub(super) is_broken: bool,
 }
@@ -320,6 +324,7 @@ pub(super) fn route(
         response_timeout: shared.response_timeout,
         websocket: shared.takes_websockets(),
         heads: heads(&shared, rewrite),
+        errors: Arc::clone(&inherited.errors),
         handler: handler?,
         cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),

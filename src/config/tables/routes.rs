@@ -1,7 +1,9 @@
 //! All routes of the file, and the checks that compare them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::errors::Errors;
 use super::group::group;
 use super::header_rules::check_claims;
 use super::names::Names;
@@ -24,6 +26,7 @@ pub(super) fn routes(
     tables: Tables<'_>,
     names: &Names,
     public_url: Option<&Url>,
+    errors: &Arc<Errors>,
 ) -> Vec<Route> {
     let context = file.context;
     let shared = defaults(tables.defaults, names);
@@ -39,6 +42,7 @@ pub(super) fn routes(
     let inherited = Inherited {
         shared,
         resource: public_url.map(|url| Resource::of_gateway(url, None)),
+        errors: Arc::clone(errors),
         ..Inherited::default()
     };
     let mut all = Vec::new();
@@ -46,7 +50,7 @@ pub(super) fn routes(
         all.extend(route(reader, &inherited, names));
     }
     for (number, reader) in tables.groups.into_iter().enumerate() {
-        all.extend(group(reader, number, &inherited.shared, public_url, names));
+        all.extend(group(reader, number, &inherited, public_url, names));
     }
     all.sort_by_key(|located| located.header);
     check_conflicts(context, &all);
