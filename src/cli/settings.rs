@@ -1,5 +1,7 @@
 //! The options that several commands have in common: the file, and the values that override it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
@@ -12,8 +14,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tracing::Level;
 
 use super::failure::Failure;
-use crate::config::{Config, Overrides, Problems};
+use crate::config::{Config, GivenVariables, Overrides, Problems};
 use crate::net::Address;
+use crate::transform::is_variable_name;
 
 /// The name of standard input as a file.
 const STANDARD_INPUT: &str = "-";
@@ -29,6 +32,10 @@ pub(super) struct ConfigFile {
     #[arg(long, short, value_name = "FILE", env = "SCOPEGATE_CONFIG")]
     #[arg(default_value = "gateway.toml")]
     config: PathBuf,
+    /// Value of a variable of the configuration, in place of `[variables]` and
+    /// `SCOPEGATE_VAR_NAME`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    var: Vec<(String, String)>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -97,6 +104,7 @@ pub(super) struct Settings {
     pub(super) admin: Option<Admin>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) log_level: Option<Level>,
+    variables: GivenVariables,
 }
 
 /// The address of the admin listener; `None` turns it off.
@@ -131,6 +139,10 @@ impl ConfigFile {
             admin: None,
             workers: None,
             log_level: None,
+            variables: GivenVariables {
+                flags: self.var.clone(),
+                environment: environment(std::env::vars_os()),
+            },
         })
     }
 }
@@ -228,6 +240,7 @@ impl Settings {
         Overrides {
             workers: self.workers,
             log_level: self.log_level,
+            variables: self.variables.clone(),
             ..Overrides::default()
         }
     }
@@ -244,6 +257,29 @@ fn standard_input() -> io::Result<String> {
         MAX_INPUT => Err(io::Error::other("it has 16 MiB or more")),
         _ => Ok(text),
     }
+}
+
+/// Parses the argument of `--var`.
+fn variable(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if is_variable_name(name) => Ok((name.into(), value.into())),
+        Some(_) => Err("a name has letters, digits and \"_\""),
+        None => Err("write NAME=VALUE"),
+    }
+}
+
+/// Returns the values of `SCOPEGATE_VAR_*`, by the rest of the name.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> BTreeMap<String, Option<String>> {
+    let mut found = BTreeMap::new();
+    for (name, value) in variables {
+        let name = name.to_str().unwrap_or_default();
+        if let Some(name) = name.strip_prefix(GivenVariables::PREFIX) {
+            found.insert(name.to_owned(), value.into_string().ok());
+        }
+    }
+    found
 }
 
 fn admin(text: &str) -> Result<Admin, &'static str> {

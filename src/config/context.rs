@@ -1,12 +1,13 @@
 //! The state of one reading of a configuration: the files that were read, and the problems and
 //! notes found so far.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
@@ -15,6 +16,7 @@ use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
 use super::language::problem::{Problem, Problems};
 use super::language::{SourceFile, Span};
 use super::links::Links;
+use super::variables::Variables;
 
 /// The state that all parts of the lowering share: the files that were read, and the problems and
 /// notes found so far.
@@ -25,7 +27,18 @@ pub(super) struct Context {
     notes: RefCell<Vec<Problem>>,
     files: RefCell<Files>,
     links: RefCell<Links>,
+    variables: OnceCell<Variables>,
+    /// The values with references, by their positions.
+    templates: RefCell<HashMap<Span, TemplateState>>,
     stand_ins: bool,
+}
+
+/// The state of a value with references to variables.
+pub(super) enum TemplateState {
+    /// All have values. The text names them for messages.
+    Filled(String),
+    /// A problem was reported. Others of the same value would follow from it.
+    Broken,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +86,8 @@ impl Context {
             notes: RefCell::default(),
             files: RefCell::default(),
             links: RefCell::default(),
+            variables: OnceCell::new(),
+            templates: RefCell::default(),
             stand_ins: false,
         }
     }
@@ -92,8 +107,47 @@ impl Context {
         self.stand_ins
     }
 
+    /// Adds a problem. That of a value with variables names them, since the text of the file does
+    /// not show their values.
     pub(super) fn problem(&self, problem: Problem) {
+        let templates = self.templates.borrow();
+        let state = problem.span().and_then(|span| templates.get(&span));
+        let problem = match state {
+            Some(TemplateState::Broken) => return,
+            Some(TemplateState::Filled(variables)) => problem.noting(variables),
+            None => problem,
+        };
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes the state of the value at a position.
+    pub(super) fn set_template(&self, span: Span, state: TemplateState) {
+        self.templates.borrow_mut().insert(span, state);
+    }
+
+    /// Sets the variables. Those that do not come from a file become a part of the hash.
+    pub(super) fn set_variables(&self, variables: Variables) {
+        let outside = variables.outside();
+        self.files.borrow_mut().contents.extend(outside.bytes());
+        // Each document is filled in once.
+        let _ = self.variables.set(variables);
+    }
+
+    pub(super) fn variables(&self) -> Option<&Variables> {
+        self.variables.get()
+    }
+
+    /// Returns the position of a part of a string, or that of the string if the file spells it with
+    /// escapes.
+    pub(super) fn span_within(&self, string: Span, text: &str, part: &Range<usize>) -> Span {
+        let files = self.files.borrow();
+        let source = files.sources.get(string.file).map(|source| &*source.text);
+        let written = source.and_then(|source| source.get(string.start..string.end));
+        let Some(quotes) = written.and_then(|written| quotes(written, text)) else {
+            return string;
+        };
+        let start = string.start + quotes;
+        Span::new(string.file, start + part.start..start + part.end)
     }
 
     pub(super) fn note(&self, note: Problem) {
@@ -262,6 +316,13 @@ impl Context {
             files: files.visited.into_iter().map(Visited::into_read).collect(),
         }
     }
+}
+
+/// Returns the number of quotes before a string whose text the file spells without escapes.
+fn quotes(written: &str, text: &str) -> Option<usize> {
+    let around = written.len().checked_sub(text.len())?;
+    let is_same = written.get(around / 2..around / 2 + text.len()) == Some(text);
+    (is_same && matches!(around, 2 | 6)).then_some(around / 2)
 }
 
 fn hexadecimal(bytes: &[u8]) -> Box<str> {

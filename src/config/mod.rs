@@ -18,6 +18,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod token_places;
+mod variables;
 #[cfg(test)]
 mod vectors;
 
@@ -26,7 +27,7 @@ pub use files::ReadFile;
 pub use language::printable::{is_printable, printable, printable_lines};
 pub use language::problem::{Problem, Problems};
 pub use links::Links;
-pub use overrides::Overrides;
+pub use overrides::{GivenVariables, Overrides};
 pub use policy_text::effective_policy;
 pub use tables::{
     AccessLog, Config, Dev, DevClient, ErrorDetail, ErrorProfile, Errors, ForwardedFields, Handler,
@@ -34,12 +35,14 @@ pub use tables::{
     TokenCache,
 };
 pub use token_places::{TokenPlaces, unjudged};
+pub use variables::{Origin, Variable};
 
 use std::path::Path;
 
 use context::{Consistency, Context};
 use language::{json_schema, reference};
 use tables::{FILE, TABLES};
+use variables::{Variables, filling};
 
 /// The greatest number of readings for one load, when files change while they are read. A symbolic
 /// link that is swapped counts as one change.
@@ -139,12 +142,15 @@ fn read_and_lower(
 
 /// Lowers a file and everything that it includes. Problems are added to the context.
 fn lower_document(context: &Context, file: usize, overrides: &Overrides) -> Option<Config> {
-    let document = load::document(context, file);
+    let mut document = load::document(context, file);
     // Without a valid syntax the meaning could only be guessed, and problems that follow from a
     // guess do not help.
     if context.has_problems() {
         return None;
     }
+    let defined = tables::variables(context, &document);
+    let variables = Variables::new(defined, &overrides.variables);
+    filling::fill(context, &FILE, &mut document, variables);
     Some(tables::lower(context, &document, overrides))
 }
 

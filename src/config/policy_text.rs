@@ -10,7 +10,9 @@ use http::Method;
 
 use super::language::printable::printable;
 use super::language::units::{show_duration, show_size};
-use super::{Config, ErrorDetail, Errors, ForwardedFields, Issuer, Listener, Route, Server};
+use super::{
+    Config, ErrorDetail, Errors, ForwardedFields, Issuer, Listener, Route, Server, Variable,
+};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
 use crate::route::{Ambiguity, Distinct, MethodPattern};
@@ -26,6 +28,8 @@ pub fn effective_policy(config: &Config) -> String {
         rows.push(["errors".into(), errors_text(&config.errors)]);
     }
     write_rows(&mut out, &rows);
+    let variables: Vec<_> = config.variables.iter().map(variable_row).collect();
+    write_section(&mut out, "variables", &variables);
     let issuers: Vec<_> = config.issuers.iter().map(issuer_row).collect();
     write_section(&mut out, "issuers", &issuers);
     let upstreams: Vec<_> = config.upstreams.iter().map(upstream_row).collect();
@@ -113,6 +117,14 @@ fn admin_text(server: &Server) -> String {
 fn listener_text(listener: &Listener) -> String {
     let tls = if listener.tls.is_some() { " (TLS)" } else { "" };
     format!("{}{tls}", listener.address)
+}
+
+fn variable_row(variable: &Variable) -> [String; 3] {
+    [
+        variable.name.to_string(),
+        variable.value.to_string(),
+        variable.origin_text(),
+    ]
 }
 
 fn issuer_row(issuer: &Issuer) -> [String; 5] {

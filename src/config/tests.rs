@@ -274,7 +274,7 @@ fn a_flag_goes_before_the_file() {
         watch: Some(true),
         log_level: Some(tracing::Level::WARN),
         access_log: Some(AccessLog::Off),
-        stand_ins: false,
+        ..Overrides::default()
     };
     let config = Config::load(
         Path::new("tests/vectors/config/good-every-key.toml"),

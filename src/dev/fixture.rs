@@ -125,6 +125,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
         dev: Dev::default(),
         files: vec![],
         hash: "".into(),
+        variables: vec![],
         notes: vec![],
     }
 }

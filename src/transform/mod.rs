@@ -17,5 +17,5 @@ pub use respond::Respond;
 pub use rewrite::{Rewrite, RewriteError};
 pub use template::{
     Escape, Facts, Place, Reference, ReferenceKind, RenderError, Template, TemplateError,
-    TemplateFault, Value, is_reserved,
+    TemplateFault, Value, is_reserved, is_variable_name,
 };

@@ -99,4 +99,5 @@ mod tolerance;
 mod upstream_faults;
 mod upstream_violations;
 mod usual_requests;
+mod variables;
 mod websockets;

@@ -10,6 +10,7 @@ use super::document::Value;
 use super::problem::Problem;
 use super::source::Span;
 use crate::config::context::Context;
+use crate::transform::Place;
 
 /// A table of the language.
 pub(crate) struct Table {
@@ -48,6 +49,10 @@ pub(crate) struct About {
     /// Former names, and names that other programs use. The problem of an unknown key with such a
     /// name tells the name of this key.
     pub(crate) other_names: &'static [&'static str],
+    /// The references that the strings of the key may hold; `None` if they are no templates.
+    pub(crate) place: Option<&'static Place>,
+    /// Set for strings that are no templates and may have any text.
+    pub(crate) is_verbatim: bool,
 }
 
 /// The kind of a key's values.
@@ -62,10 +67,26 @@ pub(crate) trait Kind {
 
     fn json_schema(&self) -> Json;
 
+    /// Returns the tables that values of this kind are.
+    fn tables(&self) -> Tables {
+        Tables::None
+    }
+
     /// Returns the advice for a value of another kind.
     fn advice(&self, name: &str, example: &str) -> String {
         format!("write, for example, {name} = {example}")
     }
+}
+
+/// The tables of a kind.
+#[derive(Clone, Copy)]
+pub(crate) enum Tables {
+    /// Values of this kind are no tables of the language.
+    None,
+    /// A value is a table, or a list of tables.
+    Each(&'static Table),
+    /// A value is a table of tables under names.
+    Named(&'static Table),
 }
 
 /// A kind whose values are read without regard to other keys.
@@ -147,6 +168,8 @@ impl<K: Copy> Key<K> {
             doc: "",
             example: None,
             other_names: &[],
+            place: None,
+            is_verbatim: false,
         };
         Self { about, kind }
     }
@@ -166,6 +189,18 @@ impl<K: Copy> Key<K> {
     /// Sets the example value, in TOML.
     pub(crate) const fn example(mut self, example: &'static str) -> Self {
         self.about.example = Some(example);
+        self
+    }
+
+    /// Sets the references that strings of the key may hold.
+    pub(crate) const fn takes(mut self, place: &'static Place) -> Self {
+        self.about.place = Some(place);
+        self
+    }
+
+    /// Lets strings of the key have any text.
+    pub(crate) const fn verbatim(mut self) -> Self {
+        self.about.is_verbatim = true;
         self
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::document::{self, Value};
 use super::json::{one_or_list, reference, text};
-use super::key::{DefaultKey, Field, Key, Kind, Readable, Table, quoted};
+use super::key::{DefaultKey, Field, Key, Kind, Readable, Table, Tables, quoted};
 use super::source::Span;
 use super::suggestion::did_you_mean;
 use super::units::{self, Measure, show_duration, show_size};
@@ -569,6 +569,10 @@ impl Kind for Subtable {
         reference(self.0.path)
     }
 
+    fn tables(&self) -> Tables {
+        Tables::Each(self.0)
+    }
+
     fn advice(&self, _: &str, example: &str) -> String {
         keys_below(example)
     }
@@ -583,6 +587,10 @@ impl Kind for Subtables {
         json!({ "type": "array", "items": reference(self.0.path) })
     }
 
+    fn tables(&self) -> Tables {
+        Tables::Each(self.0)
+    }
+
     fn advice(&self, _: &str, example: &str) -> String {
         keys_below(example)
     }
@@ -595,6 +603,10 @@ impl Kind for NamedTables {
 
     fn json_schema(&self) -> Json {
         json!({ "type": "object", "additionalProperties": reference(self.0.path) })
+    }
+
+    fn tables(&self) -> Tables {
+        Tables::Named(self.0)
     }
 
     fn advice(&self, _: &str, example: &str) -> String {

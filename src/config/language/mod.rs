@@ -14,7 +14,7 @@ mod source;
 pub(super) mod suggestion;
 pub(super) mod units;
 
-pub(super) use key::{AnyKey, DefaultKey, Key, Table, quoted};
+pub(super) use key::{AnyKey, DefaultKey, Key, Table, Tables, quoted};
 pub(super) use kind::{
     Choice, Count, Custom, Flag, GIB, KIB, MIB, NamedTables, Size, Str, StrList, Subtable,
     Subtables, Text, Time, Words, WordsOrNone, collect,

@@ -63,6 +63,14 @@ impl Problem {
         }
     }
 
+    /// Adds a remark to the message.
+    pub(crate) fn noting(self, remark: &str) -> Self {
+        Self {
+            message: format!("{}; {remark}", self.message),
+            ..self
+        }
+    }
+
     /// Returns the message: a sentence in lower case that names things in quotes.
     #[must_use]
     pub fn message(&self) -> &str {

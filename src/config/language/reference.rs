@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::key::{AnyKey, Table};
+use super::key::{About, AnyKey, Table};
 
 /// The text before the tables: the rules that hold for all of them.
 const HEAD: &str = "\
@@ -92,6 +92,14 @@ fn sentence(text: &str) -> String {
     }
 }
 
+/// Returns the documentation of a key, with the variables that it may hold.
+fn meaning(about: &About) -> String {
+    match about.place {
+        Some(_) => format!("{} May hold [`${{variables}}`](variables.md).", about.doc),
+        None => about.doc.to_owned(),
+    }
+}
+
 fn write_key(out: &mut String, key: &dyn AnyKey) {
     let mut kind = key.kind().describe();
     if let Some(bounds) = key.kind().bounds() {
@@ -106,7 +114,7 @@ fn write_key(out: &mut String, key: &dyn AnyKey) {
         format!("`{}`", about.name),
         kind,
         absent,
-        about.doc.to_owned(),
+        meaning(about),
         format!("`{}`", key.example()),
     ];
     let _ = writeln!(

@@ -10,6 +10,7 @@ use crate::upstream::EndpointSettings;
 
 pub(super) const URL: Key<Str> = Key::new("url", Str)
     .absent("`endpoints` is required")
+    .takes(&Place::SETTING)
     .doc(
         "Its URL: `http` or `https`, a host, a port; or the path of a Unix socket, \
          `unix:/run/app.sock`, for which `Host` is `localhost` unless `host` is set. The URL has \
@@ -20,6 +21,7 @@ pub(super) const URL: Key<Str> = Key::new("url", Str)
 
 pub(super) const ENDPOINTS: Key<Custom> = Key::new("endpoints", URLS)
     .absent("`url` is required")
+    .takes(&Place::SETTING)
     .doc(
         "Its URLs, if it has several endpoints; instead of `url`. Each item is a URL, or a URL \
          with a `weight` (1 to 1000, by default 1): its share of the requests relative to the \
@@ -41,6 +43,7 @@ const URLS: Custom = Custom {
         json::list(json!({ "anyOf": [json::text(), table] }))
     },
 };
+use crate::transform::Place;
 
 /// Quotes an invalid URL, unless it may hold a password: messages are logged.
 pub(super) fn quoted_url(text: &str) -> String {

@@ -16,14 +16,14 @@ use super::route::{self, Route};
 use super::server::{self, Server};
 use super::tenants;
 use super::token_cache::{self, TokenCache};
-use super::{group, routes, shared, upstream};
+use super::{group, routes, shared, upstream, variables};
 use crate::config::context::Context;
 use crate::config::language::document;
 use crate::config::language::{
     Key, NamedTables, Problem, Reader, StrList, Subtable, Subtables, Table,
 };
 use crate::config::notes::{detours, mcp, unjudged};
-use crate::config::{Overrides, ReadFile};
+use crate::config::{Overrides, ReadFile, Variable};
 use crate::upstream::{Protocol, Settings};
 
 /// A valid configuration.
@@ -54,6 +54,9 @@ pub struct Config {
     /// The SHA-256 of the contents of all files, in hexadecimal, as `scopegate_config_info` shows
     /// it.
     pub hash: Box<str>,
+    /// `[variables]`, and those that only the command line or the environment has: the values in
+    /// effect.
+    pub variables: Vec<Variable>,
     /// Remarks on settings that are valid but deserve attention, such as `audience = "any"`;
     /// rendered, one per line.
     pub notes: Vec<String>,
@@ -65,6 +68,7 @@ pub(in crate::config) static TABLE: Table = Table {
           routes and groups over several.",
     keys: &[
         &INCLUDE,
+        &variables::VARIABLES,
         &SERVER,
         &ISSUERS,
         &UPSTREAMS,
@@ -160,6 +164,8 @@ pub(in crate::config) fn lower(
     let mut file = Reader::new(context, &TABLE, root, "the file");
     // Includes were merged before; only the type of the key is checked here.
     file.find(&INCLUDE);
+    // Variables were filled in before.
+    file.value(&variables::VARIABLES);
     let server = server::server(file.table(&SERVER, "server"), overrides);
     let (issuer_tables, upstream_tables) = (file.named(&ISSUERS), file.named(&UPSTREAMS));
     let names = Names::new(&issuer_tables, &upstream_tables);
@@ -197,6 +203,9 @@ pub(in crate::config) fn lower(
         dev: dev::dev(file.table(&DEV, "dev")),
         files: Vec::new(),
         hash: Box::default(),
+        variables: context
+            .variables()
+            .map_or_else(Vec::new, |all| all.list().to_vec()),
         notes: Vec::new(),
     };
     file.finish();

@@ -54,6 +54,7 @@ pub(super) static TABLE: Table = Table {
         "a group has no methods of its own: write them in its routes",
     )],
 };
+use crate::transform::Place;
 
 const PREFIX: Key<Str> = Key::new("prefix", Str)
     .absent("no prefix")
@@ -67,6 +68,7 @@ const STRIP: Key<Flag> = Key::new("strip", Flag)
 
 const PUBLIC_URL: Key<Str> = Key::new("public_url", Str)
     .absent("`server.public_url` with the prefix, unless the group is for another host")
+    .takes(&Place::SETTING)
     .doc(
         "The URL under which clients reach the group, for its protected-resource metadata (RFC \
          9728).",

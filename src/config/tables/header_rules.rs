@@ -13,7 +13,7 @@ use crate::config::language::{
     AnyKey, Custom, Key, Problem, Reader, Span, StrList, Subtable, Table,
 };
 use crate::transform::{
-    Direction, FieldPattern, HeaderRuleError, HeaderRules, header_rule_value, is_twin,
+    Direction, FieldPattern, HeaderRuleError, HeaderRules, Place, header_rule_value, is_twin,
 };
 
 pub(super) static TABLE: Table = Table {
@@ -45,11 +45,13 @@ const REMOVE: Key<StrList> = Key::new("remove", StrList)
 
 const SET: Key<Custom> = Key::new("set", FIELDS)
     .absent("nothing")
+    .takes(&Place::SETTING)
     .doc("Fields that are set. They replace existing values, in every spelling of the name.")
     .example(r#"{ "x-env" = "prod" }"#);
 
 const ADD: Key<Custom> = Key::new("add", FIELDS)
     .absent("nothing")
+    .takes(&Place::SETTING)
     .doc("Fields that are added to existing values.")
     .example(r#"{ "x-served-by" = "scopegate" }"#);
 

@@ -21,6 +21,7 @@ use crate::config::language::{
 use crate::config::notes::issuers::{self as notes, COGNITO_ADVICE, IssuerKeys, is_cognito};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, ScopeClaim, TypPolicy};
+use crate::transform::Place;
 
 /// `[issuers.<name>]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +123,7 @@ const ALL_ALGORITHMS: Words<Algorithm> = Words {
 };
 
 const AUDIENCE: Key<StrList> = Key::new("audience", StrList)
+    .takes(&Place::SETTING)
     .doc(
         "The accepted values of `aud` (RFC 7519 section 4.1.3): a token must have one of them. \
          \"any\" accepts every audience, and `scopegate check` reports it: such tokens may have \

@@ -15,6 +15,7 @@ use crate::issuer::{FetchPolicy, JwksError, KeySet, KeySource};
 use crate::net::Url;
 
 pub(super) const ISSUER: Key<Str> = Key::new("issuer", Str)
+    .takes(&Place::SETTING)
     .doc(
         "The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared byte by byte, with its \
          final slash if it has one. One whole segment of its path may be a placeholder, such as \
@@ -25,6 +26,7 @@ pub(super) const ISSUER: Key<Str> = Key::new("issuer", Str)
 
 pub(super) const JWKS_URI: Key<Str> = Key::new("jwks_uri", Str)
     .absent("discovery")
+    .takes(&Place::SETTING)
     .doc(
         "The URL of its JWK Set (RFC 7517 section 5). With `tenants` it may hold the same \
          placeholder; without the placeholder all tenants have the same key set.",
@@ -52,6 +54,7 @@ const KEY_SET: Custom = Custom {
     words: "a string of JSON or a table with \"keys\"",
     json_schema: || json!({ "anyOf": [json::text(), { "type": "object", "required": ["keys"] }] }),
 };
+use crate::transform::Place;
 
 pub(super) const JWKS: Key<Custom> = Key::new("jwks", KEY_SET)
     .absent("discovery")

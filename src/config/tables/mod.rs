@@ -33,6 +33,7 @@ mod tls;
 mod token_cache;
 mod upstream;
 mod upstream_tls;
+mod variables;
 mod without_effect;
 
 pub use dev::{Dev, DevClient, Secret};
@@ -51,6 +52,7 @@ pub(super) use server::MAX_WORKERS;
 pub use server::{ForwardedFields, Ready, Server};
 pub use timeouts::Timeouts;
 pub use token_cache::TokenCache;
+pub(super) use variables::variables;
 
 use super::language::Table;
 

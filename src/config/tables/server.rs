@@ -19,6 +19,7 @@ use crate::config::language::{
 };
 use crate::config::notes::exposure;
 use crate::net::{Address, TrustedProxies, Url};
+use crate::transform::Place;
 
 /// `[server]`: listeners, limits and deadlines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +207,7 @@ const WORKERS: Key<Count<usize>> = Key::new("workers", Count::new(1, MAX_WORKERS
 
 const PUBLIC_URL: Key<Str> = Key::new("public_url", Str)
     .absent("no metadata is served, unless a group has a `public_url`")
+    .takes(&Place::SETTING)
     .doc(
         "The URL under which clients reach this gateway. With it, protected-resource metadata \
          (RFC 9728) is served at `/.well-known/oauth-protected-resource` for the routes outside \

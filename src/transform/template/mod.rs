@@ -21,6 +21,7 @@ pub use place::Place;
 pub use reference::{Reference, ReferenceKind, is_reserved};
 
 use parser::Piece;
+pub use parser::is_variable_name;
 
 /// A text with references.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -135,7 +135,8 @@ fn reference(text: &str) -> Result<Reference, TemplateFault> {
 
 /// Returns whether a text can be the name of a variable: letters, digits and `_`, since it is part
 /// of the name of an environment variable.
-pub(super) fn is_variable_name(text: &str) -> bool {
+#[must_use]
+pub fn is_variable_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     !text.is_empty() && text.bytes().all(is_part)
 }

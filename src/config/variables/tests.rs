@@ -1,0 +1,274 @@
+//! Tests of variables: precedence, places, and that a value is text.
+
+use crate::config::{Config, GivenVariables, Origin, Overrides, Problems};
+use crate::token::Audience;
+
+/// A configuration with an issuer and an upstream that variables describe.
+const FILE: &str = r#"
+[variables]
+pool = "pool-1"
+host = "orders.internal"
+
+[issuers.idp]
+issuer   = "https://idp.example.com/${pool}"
+jwks_uri = "https://${host}/keys"
+audience = ["${pool}", "b"]
+
+[upstreams.orders]
+url = "http://${host}:8080"
+
+[[routes]]
+path     = "/orders"
+upstream = "orders"
+methods  = { GET = "orders.read" }
+"#;
+
+fn load(text: &str, given: GivenVariables) -> Result<Config, Problems> {
+    let overrides = Overrides {
+        variables: given,
+        ..Overrides::default()
+    };
+    Config::load_text(text, &overrides)
+}
+
+/// Values of `--var` and of the environment.
+fn given(flags: &[(&str, &str)], environment: &[(&str, &str)]) -> GivenVariables {
+    let mut given = GivenVariables::default();
+    for (name, value) in flags {
+        given.flags.push(((*name).into(), (*value).into()));
+    }
+    for (name, value) in environment {
+        let value = Some((*value).to_owned());
+        given.environment.insert((*name).into(), value);
+    }
+    given
+}
+
+fn problems(text: &str, given: GivenVariables) -> Vec<String> {
+    match load(text, given) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.lines().collect(),
+    }
+}
+
+/// Returns the URL of the only upstream.
+fn upstream(config: &Config) -> String {
+    config.upstreams[0].url.to_string()
+}
+
+#[test]
+fn the_command_line_goes_before_the_environment_and_that_before_the_file() {
+    let flag = [("host", "flag.internal")];
+    let environment = [("HOST", "env.internal"), ("UNUSED", "x")];
+    for (given, url, origin) in [
+        (given(&[], &[]), "http://orders.internal:8080", Origin::File),
+        (
+            given(&[], &environment),
+            "http://env.internal:8080",
+            Origin::Environment,
+        ),
+        (
+            given(&flag, &environment),
+            "http://flag.internal:8080",
+            Origin::Flag,
+        ),
+    ] {
+        let config = load(FILE, given).unwrap();
+        assert_eq!(upstream(&config).trim_end_matches('/'), url);
+        let host = config.variables.iter().find(|one| &*one.name == "host");
+        assert_eq!(host.unwrap().origin, origin);
+        assert_eq!(config.variables.len(), 2);
+        assert_eq!(
+            &*config.issuers[0].entry.issuer,
+            "https://idp.example.com/pool-1"
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_the_file_does_not_define_may_come_from_outside() {
+    let text = FILE.replace("host = \"orders.internal\"\n", "");
+    let problem = &problems(&text, given(&[], &[]))[0];
+    assert!(
+        problem.contains(":7:21: \"${host}\": there is no such variable"),
+        "{problem}"
+    );
+    assert!(problem.contains("SCOPEGATE_VAR_HOST"), "{problem}");
+    for given in [
+        given(&[("host", "a.internal")], &[]),
+        given(&[], &[("HOST", "a.internal")]),
+    ] {
+        let config = load(&text, given).unwrap();
+        assert_eq!(
+            upstream(&config).trim_end_matches('/'),
+            "http://a.internal:8080"
+        );
+    }
+}
+
+#[test]
+fn the_hash_changes_with_a_value_and_check_shows_it() {
+    let mut hashes = Vec::new();
+    for host in ["a.internal", "b.internal"] {
+        for given in [given(&[("host", host)], &[]), given(&[], &[("HOST", host)])] {
+            let config = load(FILE, given).unwrap();
+            let policy = crate::config::effective_policy(&config);
+            assert!(policy.contains(&format!("host  {host}")), "{policy}");
+            hashes.push(config.hash);
+        }
+    }
+    hashes.push(load(FILE, GivenVariables::default()).unwrap().hash);
+    assert_eq!(hashes[0], hashes[1]);
+    assert_eq!(hashes[2], hashes[3]);
+    assert!(hashes[0] != hashes[2] && hashes[0] != hashes[4]);
+}
+
+#[test]
+fn a_value_is_text_and_not_read_again() {
+    let text = FILE.replace("/${pool}", "");
+    let given = given(&[("pool", "${host}-$$-{tenant}")], &[]);
+    let config = load(&text, given).unwrap();
+    let Audience::OneOf(audience) = &config.issuers[0].rules.audience else {
+        panic!("an audience");
+    };
+    assert_eq!(&*audience[0], "${host}-$$-{tenant}");
+}
+
+// A value cannot add to the file: it is a part of one string.
+#[test]
+fn a_value_takes_part_in_the_checks_of_its_key() {
+    for (value, words) in [
+        ("a b", "${host} is from --var"),
+        ("x\"\n[upstreams.evil]", "has a control character"),
+        ("x/../y", "${host} is from --var"),
+        ("", "is empty"),
+        ("user:secret@x", "${host} is from --var"),
+        ("{tenant}", "${host}"),
+    ] {
+        let found = problems(FILE, given(&[("host", value)], &[]));
+        assert!(!found.is_empty(), "{value:?}");
+        for problem in found {
+            assert!(problem.contains(words), "{value:?}: {problem}");
+            assert!(problem.contains(".toml") || problem.contains("standard input:"));
+        }
+    }
+    let placeholder = problems(FILE, given(&[("pool", "{tenant}")], &[]));
+    assert!(placeholder[0].contains("has a brace"), "{placeholder:?}");
+    let mut broken = given(&[], &[]);
+    broken.environment.insert("HOST".into(), None);
+    assert!(problems(FILE, broken)[0].contains("SCOPEGATE_VAR_HOST is not UTF-8"));
+}
+
+#[test]
+fn a_name_of_the_command_line_is_one_of_the_configuration() {
+    let found = problems(FILE, given(&[("hots", "a"), ("POOL", "b")], &[]));
+    assert_eq!(
+        found,
+        [
+            "--var hots: the configuration has no variable \"hots\"; did you mean \"host\"?",
+            "--var POOL: the configuration has no variable \"POOL\"; did you mean \"pool\"?",
+        ]
+    );
+    let twice = problems(FILE, given(&[("host", "a"), ("host", "b")], &[]));
+    assert_eq!(twice, ["--var host is given twice: keep one of them"]);
+}
+
+#[test]
+fn a_reference_stands_in_its_places_alone() {
+    for (from, to) in [
+        ("path     = \"/orders\"", "path = \"/${pool}\""),
+        (
+            "path     = \"/orders\"",
+            "host = \"${host}\"\npath = \"/orders\"",
+        ),
+        ("upstream = \"orders\"", "upstream = \"${pool}\""),
+        ("GET = \"orders.read\"", "GET = \"${pool}.read\""),
+        (
+            "GET = \"orders.read\"",
+            "GET = { any = [\"a\", \"${pool}\"] }",
+        ),
+        ("GET = \"orders.read\"", "\"${pool}\" = \"orders.read\""),
+        (
+            "methods  =",
+            "forward = { \"x-user\" = \"${pool}\" }\nmethods =",
+        ),
+        ("[upstreams.orders]", "[upstreams.\"${pool}\"]"),
+        (
+            "audience =",
+            "required_claims = { pool = \"${pool}\" }\naudience =",
+        ),
+        (
+            "[[routes]]",
+            "[server]\nlisten = \"${host}:80\"\n[[routes]]",
+        ),
+    ] {
+        assert!(FILE.contains(from), "{from}");
+        let found = problems(&FILE.replace(from, to), GivenVariables::default());
+        let problem = found
+            .iter()
+            .find(|line| line.contains("takes no variables"));
+        let problem = problem.unwrap_or_else(|| panic!("{to}: {found:?}"));
+        assert!(
+            problem.contains("variables may stand in \"url\""),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn a_dollar_is_written_twice_and_an_error_points_at_the_reference() {
+    let text = FILE.replace("/${pool}\"", "/$$%7Bpool%7D$\"");
+    let config = load(&text, GivenVariables::default()).unwrap();
+    let issuer = &*config.issuers[0].entry.issuer;
+    assert_eq!(issuer, "https://idp.example.com/$%7Bpool%7D$");
+    for (reference, words) in [
+        (
+            "${pol}",
+            ":7:37: \"${pol}\": there is no such variable; did you mean \"pool\"?",
+        ),
+        ("${Pool}", "did you mean \"pool\"?"),
+        ("${pool", ":7:37: \"${\" without \"}\""),
+        ("${claim:sub}", ":7:37: \"${claim:sub}\" cannot stand here"),
+        ("${request_id}", "\"${request_id}\" cannot stand here"),
+        ("${po-ol}", "is no reference"),
+    ] {
+        let text = FILE.replace("/${pool}", &format!("/${reference}").replace("/$$", "/$"));
+        let found = problems(&text, GivenVariables::default());
+        assert!(found[0].contains(words), "{reference}: {found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
+
+#[test]
+fn names_are_plain_free_and_unlike() {
+    for (line, words) in [
+        ("a-b = \"x\"", "\"a-b\" is no name of a variable"),
+        ("request_id = \"x\"", "\"${request_id}\" is about a request"),
+        ("Detail = \"x\"", "is about a request"),
+        ("POOL = \"x\"", "\"POOL\" and \"pool\" differ in case alone"),
+        ("n = 1", "variable \"n\" is a string, not an integer"),
+        ("n = \"\"", "variable \"n\" is empty"),
+        ("n = \"a\\tb\"", "variable \"n\" has a control character"),
+    ] {
+        let text = FILE.replace("[issuers.idp]", &format!("{line}\n[issuers.idp]"));
+        let found = problems(&text, GivenVariables::default());
+        assert!(found[0].contains(words), "{line}: {found:?}");
+    }
+    let text = format!("variables = \"x\"\n{FILE}").replace("[variables]\n", "");
+    let found = problems(&text, GivenVariables::default());
+    assert!(
+        found.iter().any(|line| line.contains("not a table")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_variable_that_nothing_refers_to_is_noted() {
+    let text = FILE.replace("[issuers.idp]", "spare = \"x\"\n[issuers.idp]");
+    let config = load(&text, GivenVariables::default()).unwrap();
+    assert!(
+        config.notes[0].contains("variable \"spare\" is used nowhere"),
+        "{:?}",
+        config.notes
+    );
+}
