@@ -177,7 +177,7 @@ impl Admin {
             return Some("draining\n".to_owned());
         }
         let snapshot = self.live.load();
-        let mut waiting: Vec<&str> = Vec::new();
+        let mut waiting = Vec::new();
         for issuer in snapshot.issuers() {
             let state = issuer.state();
             let is_ready = match snapshot.config.server.ready {
@@ -185,7 +185,7 @@ impl Admin {
                 Ready::Keys => state.keys > 0,
             };
             if !is_ready {
-                waiting.push(&issuer.entry().name);
+                waiting.push(issuer.names());
             }
         }
         (!waiting.is_empty()).then(|| format!("no keys yet: {}\n", waiting.join(", ")))

@@ -30,7 +30,8 @@ pub fn effective_policy(config: &Config) -> String {
     write_rows(&mut out, &rows);
     let variables: Vec<_> = config.variables.iter().map(variable_row).collect();
     write_section(&mut out, "variables", &variables);
-    let issuers: Vec<_> = config.issuers.iter().map(issuer_row).collect();
+    let all = &config.issuers;
+    let issuers: Vec<_> = all.iter().map(|issuer| issuer_row(issuer, all)).collect();
     write_section(&mut out, "issuers", &issuers);
     let upstreams: Vec<_> = config.upstreams.iter().map(upstream_row).collect();
     write_section(&mut out, "upstreams", &upstreams);
@@ -127,23 +128,42 @@ fn variable_row(variable: &Variable) -> [String; 3] {
     ]
 }
 
-fn issuer_row(issuer: &Issuer) -> [String; 5] {
-    let keys = match &issuer.entry.keys {
+fn issuer_row(issuer: &Issuer, all: &[Issuer]) -> [String; 5] {
+    let mut keys = match &issuer.entry.keys {
         KeySource::Discovery(_) => "keys by discovery".into(),
         KeySource::Uri(url) => format!("keys from {url}"),
         KeySource::Static(_) => "keys from a file or inline".into(),
     };
-    let audience = match &issuer.rules.audience {
+    let sharing = names_sharing(issuer, all);
+    if !sharing.is_empty() {
+        keys.push_str(&format!(", shared with {}", sharing.join(", ")));
+    }
+    let mut audience = match &issuer.rules.audience {
         Audience::Any => "any audience".into(),
         Audience::OneOf(list) => format!("audience {}", list.join(" or ")),
     };
+    let claims = &issuer.rules.audience_claims;
+    if claims.iter().map(AsRef::as_ref).ne(["aud"]) {
+        audience.push_str(&format!(" in {}", claims.join(", or else ")));
+    }
     [
-        issuer.entry.name.to_string(),
+        issuer.name.to_string(),
         issuer.entry.issuer.to_string(),
         keys,
         audience,
         issuer_conditions(issuer),
     ]
+}
+
+/// Returns the names of the other entries of an issuer.
+fn names_sharing<'c>(issuer: &Issuer, all: &'c [Issuer]) -> Vec<&'c str> {
+    let mut names = Vec::new();
+    for other in all {
+        if other.entry.issuer == issuer.entry.issuer && other.name != issuer.name {
+            names.push(&*other.name);
+        }
+    }
+    names
 }
 
 /// Returns the conditions on the tokens of an issuer that differ from the defaults.

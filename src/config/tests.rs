@@ -211,11 +211,7 @@ fn only_dev_looks_up_the_secrets_of_its_clients() {
 #[test]
 fn names_come_in_order_and_routes_as_in_the_file() {
     let config = every_key();
-    let issuers: Vec<_> = config
-        .issuers
-        .iter()
-        .map(|issuer| &*issuer.entry.name)
-        .collect();
+    let issuers: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
     assert_eq!(
         issuers,
         ["fetched", "inline", "local", "static", "trusted-network"]

@@ -236,8 +236,9 @@ impl Reason {
                 operator: "the token is for another audience",
                 blame: Blame::Client,
                 closes: false,
-                help: "`aud` has none of the values in the issuer's `audience`. A final slash and \
-                    the case count; the log says if nothing else differs.",
+                help: "`aud`, or the first of the entry's `audience_claims` that the token has, \
+                    names none of the issuer's `audience`. A final slash and the case count; \
+                    the log says if nothing else differs.",
             },
             Self::WrongClient => &Row {
                 status: StatusCode::UNAUTHORIZED,

@@ -21,6 +21,9 @@ use crate::token::{Audience, ClaimDemand, Rules, ScopeClaim, TypPolicy};
 /// The lifetime of a token in seconds, Cognito's default.
 const LIFETIME: u64 = 3600;
 
+/// The claim that names the client, first of those that may.
+const CLIENT_CLAIM: &str = "client_id";
+
 /// An issuer whose tokens satisfy the settings of the configured issuer.
 pub(super) struct EmbeddedIssuer {
     pub(super) name: Arc<str>,
@@ -68,7 +71,7 @@ impl EmbeddedIssuer {
         algorithms.sort_by_key(|algorithm| *algorithm != Algorithm::RS256);
         let client_ids = &entry.rules.client_ids;
         Self {
-            name: Arc::clone(&entry.entry.name),
+            name: Arc::clone(&entry.name),
             issuer: Arc::clone(&entry.entry.issuer),
             rules: entry.rules.clone(),
             keys: algorithms
@@ -290,14 +293,23 @@ impl EmbeddedIssuer {
         {
             set(&claim.path, granting(claim, holder.scope));
         }
-        match holder.audience {
-            Some(audience) => set("aud", audience.into()),
+        if self.rules.typ == TypPolicy::AtJwt {
             // Such a token has an audience, whatever it is (RFC 9068 §2.2).
-            None if self.rules.typ == TypPolicy::AtJwt => set("aud", "dev".into()),
-            None => None,
-        };
+            set("aud", "dev".into());
+        }
+        if let (Some(audience), Some(claim)) = (holder.audience, self.audience_claim())
+            && claim != CLIENT_CLAIM
+        {
+            set(claim, audience.into());
+        }
         self.add_required(&mut claims);
         claims
+    }
+
+    /// Returns the claim that names the audience of a token here: the first of those that may. A
+    /// dotted path becomes the name of a single member, which is tried as well.
+    fn audience_claim(&self) -> Option<&str> {
+        self.rules.audience_claims.first().map(|claim| &**claim)
     }
 
     /// Adds the claims that the settings require. A dotted path becomes the name of a single
@@ -318,14 +330,18 @@ impl EmbeddedIssuer {
         }
     }
 
-    /// Returns the client that a token names. If the settings list clients, only their tokens are
-    /// accepted, and `dev` is not among them.
+    /// Returns the client that a token names. If the settings list clients, or the client is the
+    /// audience, only the tokens of some are accepted, and `dev` is not among them.
     fn client_id<'a>(&'a self, client: &'a Client) -> &'a str {
-        let ids = &self.rules.client_ids;
-        match ids.first() {
-            Some(first) if !ids.contains(&client.id) => first,
-            _ => &client.id,
-        }
+        let listed = self.rules.client_ids.as_slice();
+        let audiences: &[_] = match &self.rules.audience {
+            Audience::OneOf(audiences) if self.audience_claim() == Some(CLIENT_CLAIM) => audiences,
+            _ => &[],
+        };
+        let ids = [&client.id].into_iter().chain(listed).chain(audiences);
+        let mut ids = ids.map(|id| &**id);
+        let accepted = ids.find(|id| accepts(listed, id) && accepts(audiences, id));
+        accepted.unwrap_or(&client.id)
     }
 
     fn times(&self, time: Time, now: UnixTime) -> Times {
@@ -374,6 +390,11 @@ impl EmbeddedIssuer {
         let usual = claims.find(|claim| &*claim.path == "scope" && !claim.takes_names);
         usual.or(self.rules.scope_claims.first())
     }
+}
+
+/// Returns whether a list accepts a value; an empty one accepts all.
+fn accepts(list: &[Box<str>], value: &str) -> bool {
+    list.is_empty() || list.iter().any(|one| **one == *value)
 }
 
 /// Returns the value by which a claim grants scopes.

@@ -135,8 +135,8 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
 pub(super) fn cognito(name: &str) -> Issuer {
     let second = Duration::from_secs(1);
     Issuer {
+        name: name.into(),
         entry: IssuerSettings {
-            name: name.into(),
             issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_EXAMPLE01"
                 .into(),
             keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),
@@ -158,6 +158,7 @@ pub(super) fn cognito(name: &str) -> Issuer {
         },
         rules: Rules {
             audience: Audience::Any,
+            audience_claims: vec!["aud".into()],
             client_ids: vec![],
             token_use: Some("access".into()),
             leeway: Duration::ZERO,

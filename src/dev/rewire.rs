@@ -24,7 +24,8 @@ use crate::upstream::{EndpointSettings, Protocol};
 /// The embedded issuer and the echo, which run until this is dropped.
 pub struct Sandbox {
     pub(super) issuers: Arc<Issuers>,
-    /// The keys by the issuer's name. They are kept across reloads, so that tokens stay valid.
+    /// The keys by `iss`, since entries with one issuer have the same keys. They are kept across
+    /// reloads, so that tokens stay valid.
     keys: Mutex<BTreeMap<Arc<str>, KeyRing>>,
     /// Keys that no issuer publishes, for tokens that ought to be refused.
     other_keys: Arc<KeyRing>,
@@ -114,8 +115,8 @@ impl Sandbox {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let mut embedded = Vec::new();
         for issuer in &mut config.issuers {
-            let name = &issuer.entry.name;
-            let ring = keys.entry(Arc::clone(name)).or_default();
+            let name = &issuer.name;
+            let ring = keys.entry(Arc::clone(&issuer.entry.issuer)).or_default();
             let stand_in = EmbeddedIssuer::new(issuer, ring, Arc::clone(&common));
             let url = self.issuers.url_of(name);
             config.dev.issuer_urls.insert(Arc::clone(name), url.into());

@@ -644,7 +644,9 @@ fn what_is_not_there_is_404_and_another_method_405() {
 #[test]
 fn several_issuers_have_paths_and_keys_of_their_own() {
     let sandbox = sandbox();
-    let rewired = sandbox.rewire(orders(vec![cognito("a"), cognito("b c")]));
+    let mut other = cognito("b c");
+    other.entry.issuer = "https://idp.example.com/".into();
+    let rewired = sandbox.rewire(orders(vec![cognito("a"), other]));
     let address = sandbox.issuer_address();
     assert_eq!(get(address, "/.well-known/jwks.json").status, 404);
     let (a, b) = (
@@ -657,6 +659,71 @@ fn several_issuers_have_paths_and_keys_of_their_own() {
         panic!("keys pass in process")
     };
     assert_eq!(serde_json::from_str::<Value>(keys).unwrap(), b.json());
+}
+
+// They are fetched once, from either.
+#[test]
+fn entries_of_one_issuer_have_its_keys_and_tokens_of_their_own() {
+    let sandbox = sandbox();
+    let (mut a, mut b) = (cognito("a"), cognito("b"));
+    a.rules.audience = Audience::OneOf(vec!["a".into()]);
+    b.rules.audience = Audience::OneOf(vec!["b".into()]);
+    let rewired = sandbox.rewire(orders(vec![a, b]));
+    assert_eq!(rewired.issuers[0].entry, rewired.issuers[1].entry);
+    for name in ["a", "b"] {
+        let path = format!("/{name}/oauth2/token");
+        let body = "grant_type=client_credentials";
+        let reply = post(&sandbox, &path, &format!("{BASIC}{FORM}"), body);
+        let token = reply.json()["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(claims(&token)["aud"], name);
+    }
+}
+
+#[test]
+fn a_token_has_its_audience_in_the_first_claim_that_may_name_it() {
+    for (names, audience, clients, expected) in [
+        (
+            &["aud", "client_id"][..],
+            "api",
+            &[][..],
+            [("aud", "api"), ("client_id", "dev")],
+        ),
+        (
+            &["resource.id", "aud"],
+            "api",
+            &[],
+            [("resource.id", "api"), ("client_id", "dev")],
+        ),
+        (
+            &["client_id"],
+            "app",
+            &[],
+            [("client_id", "app"), ("sub", "app")],
+        ),
+        (
+            &["client_id"],
+            "app",
+            &["other", "app"],
+            [("client_id", "app"), ("sub", "app")],
+        ),
+        (
+            &["client_id"],
+            "dev",
+            &[],
+            [("client_id", "dev"), ("sub", "dev")],
+        ),
+    ] {
+        let sandbox = sandbox();
+        let mut issuer = cognito("idp");
+        issuer.rules.audience = Audience::OneOf(vec![audience.into(), "another".into()]);
+        issuer.rules.audience_claims = names.iter().map(|name| (*name).into()).collect();
+        issuer.rules.client_ids = clients.iter().map(|name: &&str| (*name).into()).collect();
+        let _ = sandbox.rewire(orders(vec![issuer]));
+        let claims = claims(&token(&sandbox, ""));
+        for (name, value) in expected {
+            assert_eq!(claims[name], value, "{names:?}");
+        }
+    }
 }
 
 #[test]

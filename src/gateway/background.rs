@@ -114,7 +114,8 @@ fn sweep_tokens(shared: &SharedState) -> Task {
 /// Returns the task that fetches the keys of an issuer. When the issuer leaves the configuration,
 /// requests of an old snapshot still use its keys, but no new keys are fetched.
 fn fetch_keys(issuer: &Arc<Issuer>, proxies: &Proxies) -> Task {
-    let purpose = format!("keys of issuer \"{}\"", issuer.entry().name);
+    // Not the names of its entries: a reload that adds one keeps the task, and so its schedule.
+    let purpose = format!("keys of \"{}\"", issuer.entry().issuer);
     let proxies = proxies.clone();
     Task::new(purpose, issuer, move |issuer| {
         issuer::maintain(issuer, proxies.clone())

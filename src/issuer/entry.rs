@@ -1,4 +1,5 @@
-//! The configuration of an issuer's keys. Two equal settings are the same issuer across a reload.
+//! The configuration of an issuer's keys. Equal settings are the same issuer: across a reload, and
+//! in several entries of one configuration.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,11 +8,10 @@ use std::time::Duration;
 use super::Algorithm;
 use crate::net::{Proxies, Proxy, Url};
 
-/// The settings of an issuer that concern its keys.
+/// The settings of an issuer that concern its keys. Entries of the configuration with one `iss` have
+/// the same settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerSettings {
-    /// The name in the configuration, logs and metrics; for a tenant `<name>/<tenant>`.
-    pub name: Arc<str>,
     /// The exact `iss` of its tokens (RFC 7519 §4.1.1) and the `issuer` that its metadata must
     /// state (RFC 8414 §3.3).
     pub issuer: Arc<str>,

@@ -1,6 +1,6 @@
 //! Keys and issuer settings for tests.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -18,9 +18,10 @@ use serde_json::{Value, json};
 
 use super::status::Cause;
 use super::{
-    Algorithm, FetchPolicy, Issuer, IssuerSettings, JwksError, KeyAccess, KeySet, KeySource,
+    Algorithm, EntryHandle, FetchPolicy, Issuer, IssuerSettings, JwksError, KeyAccess, KeySet,
+    KeySource,
 };
-use crate::telemetry::{IssuerMetrics, Metrics};
+use crate::telemetry::Metrics;
 
 /// A private key for tests.
 pub(crate) enum Signer {
@@ -141,7 +142,6 @@ pub(crate) fn jwks(keys: &[Value]) -> String {
 /// Issuer settings with a cool-down that is longer than any test.
 pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
     IssuerSettings {
-        name: "idp".into(),
         issuer: "https://idp.example.com/".into(),
         keys,
         algorithms: Algorithm::ALL.to_vec(),
@@ -162,9 +162,17 @@ pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
     }
 }
 
-/// Metrics that are not read.
-pub(crate) fn metrics() -> Arc<IssuerMetrics> {
-    Metrics::new(&[]).unwrap().issuer("idp")
+/// Returns the handle of an entry, with its counters.
+pub(crate) fn handle(metrics: &Metrics, name: &str) -> EntryHandle {
+    EntryHandle {
+        name: name.into(),
+        metrics: metrics.issuer(name),
+    }
+}
+
+/// Returns the handle of the only entry, with counters that are not read.
+pub(crate) fn unread() -> EntryHandle {
+    handle(&Metrics::new(&[]).unwrap(), "idp")
 }
 
 /// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure. Requests

@@ -164,7 +164,7 @@ fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
     entry.fetch.keep_file = Some(path.clone());
     let mut file = LastGood::of(&entry).unwrap();
     let document = |kid: &str| Bytes::from(jwks(&[Signer::p256().jwk(kid)]));
-    let issuer = Issuer::new(entry, crate::issuer::fixture::metrics()).unwrap();
+    let issuer = Issuer::new(entry, vec![crate::issuer::fixture::unread()]).unwrap();
     keep(&issuer, &mut file, &document("a"), true, false);
     assert!(path.exists());
     // A temporary name would be longer than a file name may be, so the file cannot be replaced.

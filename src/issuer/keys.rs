@@ -14,17 +14,18 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::candidates::Wait;
+use super::entry_handle::Entries;
 use super::jwks::{JwksError, KeySet, Skips};
 use super::status::{Cause, Status};
-use super::{Algorithm, Candidates, IssuerSettings, Key, KeyError, KeySource};
+use super::{Algorithm, Candidates, EntryHandle, IssuerSettings, Key, KeyError, KeySource};
 use crate::clock;
-use crate::telemetry::IssuerMetrics;
+use crate::telemetry::Refresh;
 
 /// An issuer and its keys, shared by all workers. A reload that does not change the issuer's
 /// settings keeps it.
 pub struct Issuer {
     entry: IssuerSettings,
-    metrics: Arc<IssuerMetrics>,
+    entries: ArcSwap<Entries>,
     keys: ArcSwap<KeySet>,
     status: watch::Sender<Status>,
     demand: Arc<Notify>,
@@ -58,11 +59,12 @@ pub(super) struct Change {
 }
 
 impl Issuer {
-    /// Creates an issuer without keys, or with the keys that the configuration contains.
+    /// Creates the issuer of these entries without keys, or with the keys that the configuration
+    /// contains.
     ///
     /// # Errors
     /// [`JwksError`], for keys in the configuration.
-    pub fn new(entry: IssuerSettings, metrics: Arc<IssuerMetrics>) -> Result<Arc<Self>, JwksError> {
+    pub fn new(entry: IssuerSettings, entries: Vec<EntryHandle>) -> Result<Arc<Self>, JwksError> {
         let keys = match &entry.keys {
             KeySource::Static(text) => match KeySet::parse(text.as_bytes(), entry.fetch.max_keys) {
                 Ok(keys) => Some(keys),
@@ -77,7 +79,7 @@ impl Issuer {
         };
         let issuer = Self {
             entry,
-            metrics,
+            entries: ArcSwap::from_pointee(Entries::new(entries)),
             keys: ArcSwap::from_pointee(keys.unwrap_or_default()),
             status: watch::Sender::new(status),
             demand: Arc::default(),
@@ -321,7 +323,9 @@ impl Issuer {
             return;
         }
         let state = self.state();
-        self.metrics.set_keys(state.keys, state.age);
+        for entry in &self.entries.load().list {
+            entry.metrics.set_keys(state.keys, state.age);
+        }
     }
 
     /// Retires every key and stops fetching, because the issuer has left the configuration.
@@ -337,10 +341,24 @@ impl Issuer {
         matches!(self.entry.keys, KeySource::Static(_))
     }
 
-    /// Returns the counters of the issuer.
+    /// Sets the entries that have the issuer. A reload may add some and remove others, while the
+    /// issuer stays with its keys.
+    pub fn set_entries(&self, entries: Vec<EntryHandle>) {
+        self.entries.store(Arc::new(Entries::new(entries)));
+        self.publish();
+    }
+
+    /// Returns the names of the entries that have the issuer, separated by commas.
     #[must_use]
-    pub fn metrics(&self) -> &IssuerMetrics {
-        &self.metrics
+    pub fn names(&self) -> Arc<str> {
+        Arc::clone(&self.entries.load().names)
+    }
+
+    /// Counts a fetch, for each entry.
+    pub(super) fn count_refresh(&self, result: Refresh) {
+        for entry in &self.entries.load().list {
+            entry.metrics.refreshes.increment(result);
+        }
     }
 
     /// Returns the signal of a request for a fetch.
@@ -455,7 +473,7 @@ impl Issuer {
     /// Logs that the key set has no signing keys.
     pub(super) fn report_withdrawal(&self) {
         tracing::error!(
-            issuer = &*self.entry.name,
+            issuer = &*self.names(),
             "the issuer's key set is empty, or has keys for encryption alone: it has withdrawn \
              every signing key, and tokens are answered with 503"
         );
@@ -463,7 +481,7 @@ impl Issuer {
 
     /// Logs which keys of a set are not used, and why.
     pub(super) fn report_skips(&self, skips: &Skips) {
-        let issuer = &*self.entry.name;
+        let issuer = &*self.names();
         if skips.private > 0 {
             let private = skips.private;
             tracing::error!(issuer, private, %skips, "the key set publishes private keys");
@@ -484,7 +502,7 @@ impl Drop for Issuer {
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer")
-            .field("name", &self.entry.name)
+            .field("names", &self.names())
             .field("state", &self.state())
             .finish()
     }

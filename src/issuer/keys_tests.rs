@@ -5,7 +5,7 @@ use std::future::Future;
 
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 
-use super::super::fixture::{Signer, entry, jwks, metrics};
+use super::super::fixture::{Signer, entry, jwks, unread};
 use super::*;
 use crate::net::Url;
 
@@ -22,7 +22,7 @@ fn fetched_entry() -> IssuerSettings {
 }
 
 fn issuer(entry: IssuerSettings) -> Arc<Issuer> {
-    Issuer::new(entry, metrics()).unwrap()
+    Issuer::new(entry, vec![unread()]).unwrap()
 }
 
 fn with_keys(keys: &[serde_json::Value]) -> Arc<Issuer> {
@@ -214,7 +214,7 @@ async fn keys_in_the_configuration_are_all_there_is() {
     );
     let broken = entry(KeySource::Static(r#"{"keys":[{}]}"#.into()));
     assert!(matches!(
-        Issuer::new(broken, metrics()),
+        Issuer::new(broken, vec![unread()]),
         Err(JwksError::NoUsableKey(_))
     ));
 }

@@ -8,6 +8,7 @@ mod algorithm;
 mod candidates;
 mod discovery;
 mod entry;
+mod entry_handle;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod jwk;
@@ -25,6 +26,7 @@ mod verification_key;
 pub use algorithm::Algorithm;
 pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use entry::{FetchPolicy, IssuerSettings, KeyAccess, KeySource, ProxyChoice};
+pub use entry_handle::EntryHandle;
 pub use jwk::Skipped;
 pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};

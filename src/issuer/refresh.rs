@@ -22,7 +22,7 @@ use super::jwks::{JwksError, KeySet};
 use super::keys::Change;
 use super::last_good::LastGood;
 use super::token_file::{self, TokenFileError};
-use super::{FetchPolicy, Issuer, IssuerSettings, Key, KeyAccess, KeySource};
+use super::{FetchPolicy, Issuer, Key, KeyAccess, KeySource};
 use crate::clock;
 use crate::net::{Nearness, Proxies, Url};
 use crate::telemetry::Refresh;
@@ -75,7 +75,7 @@ pub async fn maintain(issuer: Weak<Issuer>, environment: Proxies) {
     let Some(location) = KeyLocation::of(&held.entry().keys) else {
         return;
     };
-    let Some(client) = client(held.entry(), &environment) else {
+    let Some(client) = client(&held, &environment) else {
         return;
     };
     let mut updates = held.follow();
@@ -88,14 +88,14 @@ pub async fn maintain(issuer: Weak<Issuer>, environment: Proxies) {
 }
 
 /// Returns the client for the servers of an issuer.
-fn client(entry: &IssuerSettings, environment: &Proxies) -> Option<Client> {
-    let access = &entry.access;
+fn client(issuer: &Issuer, environment: &Proxies) -> Option<Client> {
+    let access = &issuer.entry().access;
     let proxies = access.proxy.proxies(environment);
     match Client::through(access.roots.as_deref(), proxies) {
         Ok(client) => Some(client),
         // The configuration has parsed the certificates before.
         Err(error) => {
-            tracing::error!(issuer = &*entry.name, %error, "\"ca_file\" cannot be used");
+            tracing::error!(issuer = &*issuer.names(), %error, "\"ca_file\" cannot be used");
             None
         }
     }
@@ -154,7 +154,7 @@ async fn refresh(
     let is_first = !issuer.follow().borrow().fetching;
     issuer.begin_fetch();
     #[cfg(test)]
-    assert!(*issuer.entry().name != *DEFECT || !is_first, "made up");
+    assert!(*issuer.names() != *DEFECT || !is_first, "made up");
     let delay = match location.fetch(issuer, client).await {
         Ok(fresh) => {
             *failures = 0;
@@ -162,7 +162,7 @@ async fn refresh(
         }
         Err(error) => {
             *failures = failures.saturating_add(1);
-            issuer.metrics().refreshes.increment(Refresh::Failure);
+            issuer.count_refresh(Refresh::Failure);
             issuer.end_fetch(None);
             let delay = after_failure(policy, *failures, issuer.state().keys > 0);
             report_failure(issuer, &error, *failures, delay);
@@ -177,7 +177,7 @@ fn apply(issuer: &Issuer, fresh: Fresh, last_good: Option<&mut LastGood>) -> Dur
     let policy = &issuer.entry().fetch;
     let is_empty = fresh.keys.keys.is_empty();
     let may_keep = !is_empty && fresh.keys.skips.private == 0;
-    issuer.metrics().refreshes.increment(Refresh::Success);
+    issuer.count_refresh(Refresh::Success);
     let change = issuer.end_fetch(Some(fresh.keys));
     report_change(issuer, &change);
     if let Some(file) = last_good {
@@ -201,7 +201,7 @@ fn restore(issuer: &Issuer, file: &LastGood) {
         Ok(Some(kept)) => {
             let added = names(&issuer.restore(kept.keys, kept.age).added);
             tracing::info!(
-                issuer = &*entry.name,
+                issuer = &*issuer.names(),
                 %path,
                 keys = %added,
                 age = ?kept.age,
@@ -210,7 +210,7 @@ fn restore(issuer: &Issuer, file: &LastGood) {
         }
         Err(error) => {
             tracing::warn!(
-                issuer = &*entry.name,
+                issuer = &*issuer.names(),
                 %path,
                 %error,
                 "the file with the keys of an earlier process is not used"
@@ -224,7 +224,7 @@ fn restore(issuer: &Issuer, file: &LastGood) {
 /// existing file may hold the very keys that must not be trusted any more, so it is removed. It is
 /// also removed if keys were `removed` from the set and the new set cannot be written.
 fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, removed: bool) {
-    let name = &*issuer.entry().name;
+    let name = &*issuer.names();
     let written = if may_keep {
         file.write(document, clock::now())
     } else {
@@ -320,7 +320,7 @@ fn drop_stale(issuer: &Issuer) -> Option<Instant> {
     }
     let removed = issuer.drop_keys().removed;
     tracing::error!(
-        issuer = &*issuer.entry().name,
+        issuer = &*issuer.names(),
         keys = %names(&removed),
         kept = ?issuer.entry().fetch.keep_stale,
         "no key set could be fetched for too long: the old keys are dropped, and tokens are \
@@ -371,7 +371,7 @@ fn report_change(issuer: &Issuer, change: &Change) {
     if change.withdrawn {
         issuer.report_withdrawal();
     }
-    let issuer = &*issuer.entry().name;
+    let issuer = &*issuer.names();
     let (added, removed) = (names(&change.added), names(&change.removed));
     if change.kept == 0 && !change.removed.is_empty() && !change.added.is_empty() {
         // A normal rotation overlaps. A complete replacement means a new key server, or an
@@ -395,7 +395,7 @@ fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: D
         "tokens are answered with 503"
     };
     tracing::warn!(
-        issuer = &*issuer.entry().name,
+        issuer = &*issuer.names(),
         %error,
         failures,
         keys,

@@ -1,6 +1,6 @@
 //! Tests of the control thread's task against issuers that misbehave, over real sockets.
 
-use super::super::fixture::{Signer, entry, jwks};
+use super::super::fixture::{Signer, entry, handle, jwks};
 use super::super::{Algorithm, IssuerSettings, KeyError};
 use super::*;
 use crate::telemetry::Metrics;
@@ -27,7 +27,7 @@ impl Stage {
         let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
         change(&mut entry);
         let metrics = Metrics::new(&[]).unwrap();
-        let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
+        let issuer = Issuer::new(entry, vec![handle(&metrics, "idp")]).unwrap();
         let task = tokio::spawn(maintain(Arc::downgrade(&issuer), Proxies::none()));
         Self {
             fake,
@@ -404,7 +404,7 @@ async fn keys_of_the_configuration_need_no_task() {
     let text = jwks(&[Signer::p256().jwk("a")]);
     let issuer = Issuer::new(
         entry(KeySource::Static(text.into())),
-        super::super::fixture::metrics(),
+        vec![super::super::fixture::unread()],
     )
     .unwrap();
     let task = maintain(Arc::downgrade(&issuer), Proxies::none());

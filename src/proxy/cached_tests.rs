@@ -30,7 +30,8 @@ use crate::telemetry::{AccessLog, Label as _, Metrics};
 use crate::token::SharedCache;
 use chance::Chance;
 use model::{
-    ALLOWED, ISSUERS, IssuerKeys, Published, Settings, Token, certificate, key_set, rotate,
+    ALLOWED, ISSUERS, IssuerKeys, Published, Settings, Token, certificate, issuer_with, key_set,
+    rotate,
 };
 
 const SEED: &str = "SCOPEGATE_TEST_SEED";
@@ -94,6 +95,8 @@ fn a_cached_verdict_is_the_verdict_without_a_cache() {
 struct Tally {
     /// The number of permitted requests by the cache level that held the token.
     found: [usize; 3],
+    /// The same for tokens that the verifiers of two entries of one issuer had verified.
+    found_for_two: [usize; 3],
     later_refusals: BTreeMap<&'static str, usize>,
 }
 
@@ -107,6 +110,11 @@ impl Tally {
             self.found.iter().all(|count| *count > 100),
             "found on a worker, shared, nowhere: {:?}",
             self.found
+        );
+        let for_two = &self.found_for_two[..2];
+        assert!(
+            for_two.iter().all(|count| *count > 20),
+            "for two entries: {for_two:?}"
         );
         for reason in LATER_REFUSALS {
             assert!(
@@ -209,6 +217,8 @@ struct World {
     pending: Vec<PendingRequest>,
     /// The tokens and paths that the caches have recently let through.
     allowed: VecDeque<(Token, &'static str)>,
+    /// The entries that have let each token through.
+    entries: BTreeMap<String, BTreeSet<Arc<str>>>,
 }
 
 fn metrics_of_its_own() -> Arc<Metrics> {
@@ -263,6 +273,7 @@ impl World {
             workers: Vec::new(),
             pending: Vec::new(),
             allowed: VecDeque::new(),
+            entries: BTreeMap::new(),
         };
         world.trust();
         world.restart(1 << 20);
@@ -378,11 +389,9 @@ impl World {
 
     fn issuer(&self, name: &str) -> Arc<Issuer> {
         let snapshot = self.live.load();
-        let named = snapshot
-            .verifiers
-            .iter()
-            .find(|verifier| **verifier.name() == *name);
-        named.unwrap().issuer().clone()
+        let mut issuers = snapshot.issuers();
+        let named = issuers.find(|issuer| issuer_with(&issuer.entry().issuer) == name);
+        named.unwrap().clone()
     }
 
     /// Fetches the keys of an issuer of the snapshot in force, as the control thread does.
@@ -468,6 +477,7 @@ impl World {
     fn restart(&mut self, bytes: u64) {
         self.pending.clear();
         self.allowed.clear();
+        self.entries.clear();
         self.shared = Arc::new(SharedCache::new(bytes));
         let (log, _) = AccessLog::start(self.metrics.clone()).unwrap();
         let worker = || {
@@ -533,10 +543,15 @@ impl World {
         )
         .await;
         if let Ok(Verdict::Forward(Decision {
-            cache: Some(found), ..
+            cache: Some(found),
+            verifier: Some(verifier),
+            ..
         })) = &verdict
         {
+            let entries = self.entries.entry(token.text.clone()).or_default();
+            entries.insert(verifier.name().clone());
             tally.found[*found as usize] += 1;
+            tally.found_for_two[*found as usize] += usize::from(entries.len() == 2);
         }
         let cached = Observed::of(&view.snapshot, verdict);
 
@@ -586,13 +601,13 @@ impl World {
             None,
         )
         .unwrap();
-        for verifier in &snapshot.verifiers {
-            let trust = &self.trusts[known_state.trusts[&**verifier.name()]];
+        for issuer in snapshot.issuers() {
+            let trust = &self.trusts[known_state.trusts[issuer_with(&issuer.entry().issuer)]];
             if trust.is_fetched && !trust.keys.is_empty() {
-                fixture::end_fetch(verifier.issuer(), Some(&key_set(&trust.keys)));
+                fixture::end_fetch(issuer, Some(&key_set(&trust.keys)));
             }
             if !trust.last_fetch_succeeded {
-                fixture::end_fetch(verifier.issuer(), None);
+                fixture::end_fetch(issuer, None);
             }
         }
         snapshot

@@ -397,7 +397,7 @@ impl Exchange {
     fn count_verification(&mut self, verifier: Option<&Verifier>, result: Verification) {
         if let Some(verifier) = verifier {
             self.outcome.verifier = Some(verifier.id());
-            verifier.issuer().metrics().verifications.increment(result);
+            verifier.metrics().verifications.increment(result);
         }
     }
 

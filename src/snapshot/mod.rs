@@ -4,6 +4,7 @@
 //! by identity: an issuer or upstream whose settings are unchanged is the same one.
 
 mod resource;
+mod verifiers;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,7 +17,7 @@ use http::{HeaderValue, Method};
 
 use crate::carry_over::CarryOver;
 use crate::config::{self, Config, ErrorProfile, TokenPlaces};
-use crate::issuer::{Issuer, JwksError};
+use crate::issuer::{EntryHandle, Issuer, JwksError};
 use crate::route::{Conflict, MethodPattern, Table, Target};
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::tls::TlsError;
@@ -37,8 +38,10 @@ pub struct Snapshot {
     pub table: Table<RouteMethod>,
     /// The routes that the table's entries index.
     pub routes: Vec<Route>,
-    /// The issuers, in the order of the configuration.
+    /// The entries of issuers, in the order of the configuration.
     pub verifiers: Vec<Arc<Verifier>>,
+    /// The issuers, each once: several entries may have one.
+    issuers: Vec<Arc<Issuer>>,
     /// The upstreams that routes index.
     pub upstreams: Vec<Arc<Upstream>>,
     /// The protected resources that routes index.
@@ -166,7 +169,7 @@ impl Snapshot {
             Some(before) => (&before.verifiers, &before.upstreams),
             None => (&[], &[]),
         };
-        let verifiers = verifiers(&config.issuers, metrics, earlier_verifiers)?;
+        let verifiers = verifiers::compile(&config.issuers, metrics, earlier_verifiers)?;
         let upstreams = upstreams(&config.upstreams, metrics, earlier_upstreams)?;
         let resources = Resources::new(&config);
         let places = TokenPlaces::of(&config.routes);
@@ -176,12 +179,14 @@ impl Snapshot {
             routes.push(compile_route(RouteIndex(index), route, metrics, &parts)?);
         }
         let table = Table::new(config::rules(&config.routes)).map_err(CompileError::Routes)?;
+        let issuers = verifiers::issuers(&verifiers);
         let claim_headers = claim_headers(&config.routes);
         let own_headers = own_headers(&config.routes, &claim_headers);
         Ok(Self {
             table,
             routes,
             verifiers,
+            issuers,
             upstreams,
             resources,
             claim_headers: claim_headers.into_iter().collect(),
@@ -217,7 +222,23 @@ impl Snapshot {
 
     /// Returns the issuers, each once.
     pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
-        self.verifiers.iter().map(|verifier| verifier.issuer())
+        self.issuers.iter()
+    }
+
+    /// Tells each issuer which entries it has. An issuer that a reload has kept may have had others
+    /// before.
+    fn name_entries(&self) {
+        let mut entries: HashMap<*const Issuer, Vec<EntryHandle>> = HashMap::new();
+        for verifier in &self.verifiers {
+            let issuer = Arc::as_ptr(verifier.issuer());
+            let entries = entries.entry(issuer).or_default();
+            entries.push(verifier.handle().clone());
+        }
+        for issuer in &self.issuers {
+            if let Some(entries) = entries.remove(&Arc::as_ptr(issuer)) {
+                issuer.set_entries(entries);
+            }
+        }
     }
 
     /// Returns the resource whose metadata the request asks for, unless a route has exactly that
@@ -352,44 +373,6 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// Returns the verifier of each issuer. Names are unique in a configuration.
-fn verifiers(
-    issuers: &[config::Issuer],
-    metrics: &Metrics,
-    before: &[Arc<Verifier>],
-) -> Result<Vec<Arc<Verifier>>, CompileError> {
-    let mut earlier = CarryOver::new(before, |verifier| &**verifier.name());
-    let mut verifiers = Vec::with_capacity(issuers.len());
-    for issuer in issuers {
-        let before = earlier.take(&*issuer.entry.name);
-        verifiers.push(verifier(issuer, metrics, before)?);
-    }
-    Ok(verifiers)
-}
-
-/// Returns the previous verifier, if nothing about the issuer changed; a verifier with the previous
-/// keys, if only its rules changed; otherwise a new one.
-fn verifier(
-    issuer: &config::Issuer,
-    metrics: &Metrics,
-    before: Option<&Arc<Verifier>>,
-) -> Result<Arc<Verifier>, CompileError> {
-    let keys = match before {
-        Some(same) if *same.issuer().entry() == issuer.entry => {
-            if *same.rules() == issuer.rules {
-                return Ok(Arc::clone(same));
-            }
-            same.issuer().clone()
-        }
-        _ => {
-            let name = &issuer.entry.name;
-            Issuer::new(issuer.entry.clone(), metrics.issuer(name))
-                .map_err(|error| CompileError::Keys(name.clone(), error))?
-        }
-    };
-    Ok(Arc::new(Verifier::new(keys, issuer.rules.clone())))
-}
-
 /// Returns the compiled upstreams. Names are unique in a configuration.
 fn upstreams(
     configured: &[Settings],
@@ -504,6 +487,7 @@ impl Live {
     /// Starts with a snapshot.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
+        snapshot.name_entries();
         Self {
             current: ArcSwap::from_pointee(snapshot),
             generation: AtomicU64::new(0),
@@ -518,6 +502,7 @@ impl Live {
 
     /// Puts another snapshot in force, for every request that begins from now on.
     pub fn swap(&self, snapshot: Snapshot) {
+        snapshot.name_entries();
         self.current.store(Arc::new(snapshot));
         self.generation.fetch_add(1, Ordering::Release);
     }

@@ -64,7 +64,7 @@ impl Resources {
         }
         let mut issuers = HashMap::new();
         for issuer in &config.issuers {
-            let name = &issuer.entry.name;
+            let name = &issuer.name;
             let url = config.dev.issuer_urls.get(name);
             issuers.insert(&**name, url.map_or(&*issuer.entry.issuer, |url| url));
         }
@@ -325,6 +325,18 @@ authenticated = true
             "a route for another host is not reached under the gateway's URL, and a public one \
              needs no metadata: {told:?}"
         );
+    }
+
+    #[test]
+    fn an_issuer_with_two_entries_is_told_once() {
+        let second = "[issuers.c]\nissuer = \"https://a.example.com/\"\naudience = \"c\"\n";
+        let route = "[[routes]]\npath = \"/c\"\nissuer = [\"c\", \"b\"]\nscopes = \"c\"\n";
+        let file = FILE.replacen("[[routes]]", &format!("{second}{route}[[routes]]"), 1);
+        let config = Config::parse(&file, "gateway.toml").unwrap();
+        let all = Resources::new(&config).list;
+        let told: serde_json::Value = serde_json::from_slice(&all[0].metadata).unwrap();
+        let servers = serde_json::json!(["https://a.example.com/", "https://b.example.com/"]);
+        assert_eq!(told["authorization_servers"], servers);
     }
 
     #[test]

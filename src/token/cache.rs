@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::claims::Registered;
 use super::kind::KindFault;
 use super::secret::Secret;
-use super::verifier_id::VerifierId;
+use super::verifier_id::{CacheSlot, VerifierId};
 use crate::clock::{self, UnixTime};
 use crate::issuer::{Algorithm, Key};
 use crate::policy::{Principal, SharedPrincipal};
@@ -47,6 +47,8 @@ pub(super) struct VerifiedToken {
     /// whether such a token is tried with its key again.
     pub(super) chosen_for: Option<Algorithm>,
     pub(super) registered: Registered,
+    /// The audience by the verifier's rules; empty if it asks for none.
+    pub(super) audience: Vec<Box<str>>,
     /// The reason for which the verifier does not accept this kind of token, if it does not.
     pub(super) kind_fault: Option<Box<KindFault>>,
     pub(super) principal: Arc<Principal>,
@@ -188,10 +190,22 @@ impl WorkerCache {
             .retain(|_, hot| hot.token.is_alive(now));
     }
 
-    /// Returns the entry with exactly this text, if its key has not been withdrawn.
-    pub(super) fn find(&self, text: &[u8]) -> Option<(HotToken, CacheResult)> {
+    /// Returns the hash of a token; `None` if nothing is cached.
+    pub(super) fn hash(&self, text: &[u8]) -> Option<u128> {
+        self.shared.tokens.as_ref()?;
+        Some(self.shared.hash(text))
+    }
+
+    /// Returns the entry in a slot with exactly this text, which has this hash, if its key has not
+    /// been withdrawn.
+    pub(super) fn find(
+        &self,
+        text: &[u8],
+        hash: u128,
+        slot: CacheSlot,
+    ) -> Option<(HotToken, CacheResult)> {
         let shared = self.shared.tokens.as_ref()?;
-        let hash = self.shared.hash(text);
+        let hash = hash ^ slot.bits();
         if let Some(hot) = self.hot.borrow().get(&hash)
             && hot.token.is_live_and_has(text)
         {
@@ -206,15 +220,15 @@ impl WorkerCache {
         Some((hot, CacheResult::Shared))
     }
 
-    /// Keeps a verified token on both levels.
-    pub(super) fn keep(&self, hot: &HotToken) {
+    /// Keeps a verified token on both levels, in the slot of its verifier.
+    pub(super) fn keep(&self, hot: &HotToken, slot: CacheSlot) {
         let Some(shared) = &self.shared.tokens else {
             return;
         };
         if hot.token.text.len() > MAX_CACHED_BYTES {
             return;
         }
-        let hash = self.shared.hash(hot.token.text.as_bytes());
+        let hash = self.shared.hash(hot.token.text.as_bytes()) ^ slot.bits();
         shared.insert(hash, Arc::clone(&hot.token));
         self.hot.borrow_mut().insert(hash, hot.clone());
     }
@@ -249,9 +263,33 @@ mod tests {
             key: Arc::clone(&set.keys[0]),
             chosen_for: None,
             registered,
+            audience: Vec::new(),
             kind_fault: None,
             principal: Arc::new(principal),
         }))
+    }
+
+    /// Finds a token in the first slot.
+    fn find(worker: &WorkerCache, text: &str) -> Option<HotToken> {
+        let hash = worker.hash(text.as_bytes())?;
+        let (hot, _) = worker.find(text.as_bytes(), hash, CacheSlot::FIRST)?;
+        Some(hot)
+    }
+
+    #[test]
+    fn a_token_has_an_entry_in_each_slot() {
+        let worker = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 8);
+        let text = "header.claims.signature";
+        let (first, second) = (CacheSlot::FIRST, CacheSlot::first_free(&[CacheSlot::FIRST]));
+        let (one, other) = (verified(text, 100), verified(text, 100));
+        worker.keep(&one, first);
+        let hash = worker.hash(text.as_bytes()).unwrap();
+        assert!(worker.find(text.as_bytes(), hash, second).is_none());
+        worker.keep(&other, second);
+        for (slot, kept) in [(first, one), (second, other)] {
+            let (found, _) = worker.find(text.as_bytes(), hash, slot).unwrap();
+            assert_eq!(found.token.verifier, kept.token.verifier);
+        }
     }
 
     // Both levels drop it.
@@ -259,8 +297,8 @@ mod tests {
     fn a_token_that_has_expired_is_not_kept() {
         let shared = Arc::new(SharedCache::new(1 << 20));
         let worker = WorkerCache::new(Arc::clone(&shared), 8);
-        worker.keep(&verified("short", 100));
-        worker.keep(&verified("long", 200));
+        worker.keep(&verified("short", 100), CacheSlot::FIRST);
+        worker.keep(&verified("long", 200), CacheSlot::FIRST);
         for (now, left) in [(99, 2), (100, 1), (199, 1), (200, 0)] {
             shared.sweep(UnixTime(now));
             worker.sweep(UnixTime(now));
@@ -269,7 +307,7 @@ mod tests {
                 (left, left),
                 "at {now}"
             );
-            assert_eq!(worker.find(b"long").is_some(), now < 200, "at {now}");
+            assert_eq!(find(&worker, "long").is_some(), now < 200, "at {now}");
         }
     }
 
@@ -277,8 +315,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn kept(worker: &WorkerCache, seed: u64, expires: u64) -> (String, usize) {
         let text = unique(seed);
-        worker.keep(&verified(&text, expires));
-        let (hot, _) = worker.find(text.as_bytes()).unwrap();
+        worker.keep(&verified(&text, expires), CacheSlot::FIRST);
+        let hot = find(worker, &text).unwrap();
         let at = hot.token.text.as_ptr() as usize;
         assert!(is_at(at, &text));
         (text, at)
@@ -302,7 +340,7 @@ mod tests {
 
         let (_shared, worker) = cache(1 << 20, 8);
         let (text, at) = kept(&worker, 11, 100);
-        worker.keep(&verified(&text, 200));
+        worker.keep(&verified(&text, 200), CacheSlot::FIRST);
         assert!(!is_at(at, &text), "replaced");
 
         let (_shared, worker) = cache(1 << 14, 1);

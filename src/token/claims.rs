@@ -69,7 +69,6 @@ pub(super) const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "appid", "cid"]
 pub(super) struct Registered {
     pub(super) expires: u64,
     pub(super) not_before: Option<u64>,
-    pub(super) audience: Vec<Box<str>>,
     pub(super) client: Option<Box<str>>,
     pub(super) token_use: Option<Box<str>>,
     pub(super) confirmation: Confirmation,
@@ -83,16 +82,10 @@ impl Registered {
     pub(super) fn of(claims: &Claims) -> Result<Self, Malformation> {
         optional(claims, "iat", numeric_date, NUMBER)?;
         optional(claims, "sub", Claim::as_text, STRING)?;
-        let audience = claims.get("aud").and_then(Claim::as_texts);
         let token_use = claims.get("token_use").and_then(Claim::as_text);
         Ok(Self {
             expires: required(claims, "exp", numeric_date, NUMBER)?,
             not_before: optional(claims, "nbf", numeric_date, NUMBER)?,
-            audience: audience
-                .unwrap_or_default()
-                .into_iter()
-                .map(Box::from)
-                .collect(),
             client: client(claims).map(Box::from),
             token_use: token_use.map(Box::from),
             confirmation: Confirmation::of(claims.get("cnf")),
@@ -103,7 +96,6 @@ impl Registered {
 /// The types of registered claims in words.
 pub(super) const STRING: &str = "a string";
 const NUMBER: &str = "a number";
-pub(super) const STRINGS: &str = "a string or a list of strings";
 
 /// Returns the name of the client: the first of its claims that is a string.
 #[must_use]
@@ -428,10 +420,6 @@ mod tests {
         assert_eq!(of(r#"{"exp":-0}"#).unwrap().expires, 0);
         assert_eq!(of(r#"{"exp":1e-400}"#).unwrap().expires, 0);
         assert_eq!(
-            of(r#"{"exp":1,"aud":["a","b"]}"#).unwrap().audience.len(),
-            2
-        );
-        assert_eq!(
             of(r#"{"exp":1,"azp":"a"}"#).unwrap().client.as_deref(),
             Some("a")
         );
@@ -483,7 +471,7 @@ mod tests {
             let claims = parse_object(json.as_bytes()).unwrap();
             let registered = Registered::of(&claims).unwrap();
             assert_eq!(registered.client.as_deref(), client, "{json}");
-            assert!(registered.audience.is_empty() && registered.token_use.is_none());
+            assert!(registered.token_use.is_none());
         }
     }
 }

@@ -69,8 +69,8 @@ pub enum TokenError {
         /// The time of the request.
         now: UnixTime,
     },
-    /// `aud` does not name this API.
-    Audience(Box<Mismatch>),
+    /// The audience is not this API.
+    Audience(Box<WrongAudience>),
     /// The client is none of those whose tokens are accepted.
     Client(Box<Mismatch>),
     /// `token_use`, `typ`, or the other claims show that it is not an access token.
@@ -105,8 +105,8 @@ pub struct OtherIssuer {
     pub accepted: Excerpts,
     /// The issuer of the route that differs by a final slash or by case only.
     pub near: Option<NearMiss>,
-    /// The name of another issuer of the configuration that has this `iss`.
-    pub elsewhere: Option<Arc<str>>,
+    /// The names of the configuration's other entries that have this `iss`.
+    pub elsewhere: Vec<Arc<str>>,
 }
 
 /// A key that the issuer does not have.
@@ -142,6 +142,15 @@ pub struct Mismatch {
     pub wanted: Excerpts,
     /// The one of them from which a value of the token hardly differs.
     pub near: Option<NearMiss>,
+}
+
+/// An audience that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongAudience {
+    /// The claim that names the audience; all claims that may, if the token has none of them.
+    pub claims: Vec<Box<str>>,
+    /// The audiences of the token, and those that are accepted.
+    pub mismatch: Mismatch,
 }
 
 /// An accepted text from which a text of the token hardly differs.
@@ -290,9 +299,7 @@ impl fmt::Display for Sentence<'_> {
                 let left = elapsed(*now, *from);
                 write!(f, "the token is valid in {left}, from {}", Moment(*from))
             }
-            TokenError::Audience(mismatch) => {
-                mismatch.write(f, "aud", shown.has(LoggedClaim::Audience))
-            }
+            TokenError::Audience(wrong) => wrong.write(f, shown),
             TokenError::Client(mismatch) => {
                 mismatch.write(f, "client", shown.has(LoggedClaim::Client))
             }
@@ -340,9 +347,13 @@ impl OtherIssuer {
             return write!(f, "differs by {by} only from the route's issuer {wanted}");
         }
         write!(f, "is none of the route's issuers: {}", self.accepted)?;
-        match &self.elsewhere {
-            Some(name) => write!(f, "; it is that of the issuer \"{name}\" of other routes"),
-            None => Ok(()),
+        match self.elsewhere.as_slice() {
+            [] => Ok(()),
+            [name] => write!(f, "; it is that of the issuer \"{name}\" of other routes"),
+            names => {
+                let names = names.join("\", \"");
+                write!(f, "; it is that of the issuers \"{names}\" of other routes")
+            }
         }
     }
 }
@@ -409,6 +420,14 @@ impl Mismatch {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl WrongAudience {
+    fn write(&self, f: &mut fmt::Formatter<'_>, shown: LoggedClaims) -> fmt::Result {
+        let is_shown = self.claims.iter().all(|claim| shown.has_audience(claim));
+        self.mismatch
+            .write(f, &self.claims.join(" and no "), is_shown)
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
             found: found(),
             accepted: wanted(),
             near: None,
-            elsewhere: None,
+            elsewhere: Vec::new(),
         })),
         TokenError::UnknownKey(Box::new(AbsentKey {
             key_id: key_id(),
@@ -65,10 +65,13 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
             from: UnixTime(u64::MAX),
             now,
         },
-        TokenError::Audience(Box::new(Mismatch {
-            found: founds(),
-            wanted: wanted(),
-            near: None,
+        TokenError::Audience(Box::new(WrongAudience {
+            claims: vec!["aud".into()],
+            mismatch: Mismatch {
+                found: founds(),
+                wanted: wanted(),
+                near: None,
+            },
         })),
         TokenError::Client(Box::new(Mismatch {
             found: Excerpts::default(),

@@ -64,6 +64,15 @@ impl LoggedClaims {
         self == Self::NONE
     }
 
+    /// Returns whether logs may show the value of a claim that names the audience.
+    pub(super) fn has_audience(self, name: &str) -> bool {
+        match name {
+            "client_id" | "azp" | "appid" | "cid" => self.has(LoggedClaim::Client),
+            "sub" => self.has(LoggedClaim::Subject),
+            _ => self.has(LoggedClaim::Audience),
+        }
+    }
+
     /// Returns whether logs may show the value of a claim that the configuration compares. A
     /// person's name is shown only on request.
     pub(super) fn has_compared(self, name: &str) -> bool {

@@ -64,10 +64,17 @@ pub enum Malformation {
         /// The number of bytes that it must have.
         wanted: usize,
     },
-    /// A list has an item of another type than its name requires.
+    /// A claim that the configuration names is neither a string nor a list.
+    Texts {
+        /// The name or path of the claim.
+        name: Box<str>,
+        /// The kind that it has.
+        found: &'static str,
+    },
+    /// A claim that the configuration names is a list with an item that is no string.
     Item {
-        /// The name of the claim.
-        name: &'static str,
+        /// The name or path of the claim.
+        name: Box<str>,
     },
     /// The signature does not have the length of the key's signatures.
     SignatureLength {
@@ -160,6 +167,11 @@ impl Malformation {
             } => write!(
                 f,
                 "has {found} for \"{name}\" in its {part}, which must be {wanted}"
+            ),
+            Self::Texts { name, found } => write!(
+                f,
+                "has {found} for \"{name}\" in its claims, which must be a string or a list of \
+                 strings"
             ),
             Self::NoSignature => f.write_str("has no signature: its third part is empty"),
             Self::Item { name } => write!(

@@ -39,7 +39,7 @@ pub use cache::{SharedCache, WorkerCache};
 pub use claims::client;
 pub use error::{
     AbsentKey, Mismatch, NearMiss, OtherIssuer, TokenError, UnmetClaim, WrongAlgorithm,
-    WrongSignature,
+    WrongAudience, WrongSignature,
 };
 pub use excerpt::{Excerpt, Excerpts, ShownClaim};
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
@@ -54,7 +54,7 @@ pub use scope_claim::ScopeClaim;
 pub use seen::{SeenToken, UnverifiedToken};
 pub use source::{Source, SourceError};
 pub use verifier::{Authenticated, Rejection, RequestContext, Verifier, authenticate};
-pub use verifier_id::VerifierId;
+pub use verifier_id::{CacheSlot, VerifierId};
 
 pub use crate::telemetry::CacheResult;
 pub use withheld::Withheld;

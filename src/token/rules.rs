@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::claims::{CLIENT_CLAIMS, STRING, STRINGS, optional};
+use super::claims::{CLIENT_CLAIMS, STRING, optional};
+use super::excerpt::kind;
 use super::malformation::Malformation;
 use super::scope_claim::ScopeClaim;
 use crate::policy::{Claim, Claims};
@@ -11,8 +12,11 @@ use crate::policy::{Claim, Claims};
 /// for cached tokens as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The accepted values of `aud`.
+    /// The accepted audiences.
     pub audience: Audience,
+    /// The claims that name the audience, by name or dotted path: the first that is present
+    /// decides. Never empty.
+    pub audience_claims: Vec<Box<str>>,
     /// The clients whose tokens are accepted (`client_id`, or else `azp`, `appid` or `cid`); empty
     /// for every client.
     pub client_ids: Vec<Box<str>>,
@@ -37,14 +41,10 @@ impl Rules {
     /// # Errors
     /// The fault of a claim with the wrong type.
     pub(super) fn check_types(&self, claims: &Claims) -> Result<(), Malformation> {
-        if self.audience != Audience::Any {
-            let name = "aud";
-            match claims.get(name) {
-                Some(claim @ Claim::List(_)) if claim.as_texts().is_none() => {
-                    return Err(Malformation::Item { name });
-                }
-                _ => optional(claims, name, Claim::as_texts, STRINGS)?,
-            };
+        if self.audience != Audience::Any
+            && let Some((name, claim)) = self.audience_claim(claims)
+        {
+            check_texts(name, claim)?;
         }
         if self.token_use.is_some() {
             optional(claims, "token_use", Claim::as_text, STRING)?;
@@ -57,6 +57,25 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// Returns the claim that names the audience, with its name: the first of
+    /// [`Rules::audience_claims`] that is present, whatever its type.
+    #[must_use]
+    pub fn audience_claim<'c>(&self, claims: &'c Claims) -> Option<(&str, &'c Claim)> {
+        let mut names = self.audience_claims.iter();
+        names.find_map(|name| Some((&**name, claims.find(name)?)))
+    }
+
+    /// Returns the audience of a token; empty if it names none, or none is asked for.
+    pub(super) fn audience_of(&self, claims: &Claims) -> Vec<Box<str>> {
+        if self.audience == Audience::Any {
+            return Vec::new();
+        }
+        let claim = self.audience_claim(claims);
+        let texts = claim.and_then(|(_, claim)| claim.as_texts());
+        let texts = texts.unwrap_or_default();
+        texts.into_iter().map(Box::from).collect()
     }
 
     /// Returns whether the claims have a scope claim that is not `null`.
@@ -128,21 +147,34 @@ impl RequiredClaim {
     }
 }
 
+/// Checks that a claim is a string or a list of strings.
+fn check_texts(name: &str, claim: &Claim) -> Result<(), Malformation> {
+    let name = name.into();
+    match claim {
+        claim if claim.as_texts().is_some() => Ok(()),
+        Claim::List(_) => Err(Malformation::Item { name }),
+        claim => {
+            let found = kind(claim);
+            Err(Malformation::Texts { name, found })
+        }
+    }
+}
+
 fn is_among(found: &Claim, wanted: &[Claim]) -> bool {
     wanted.iter().any(|one| one.is_worth(found))
 }
 
-/// The accepted values of `aud` (RFC 7519 §4.1.3).
+/// The accepted audiences (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// All values: `aud` is not checked. The configuration has to state `"any"`.
+    /// All of them: the audience is not checked. The configuration has to state `"any"`.
     Any,
-    /// One of these must be in `aud`. Never empty.
+    /// The token must name one of these. Never empty.
     OneOf(Vec<Box<str>>),
 }
 
 impl Audience {
-    /// Returns whether the values of `aud` name an accepted audience.
+    /// Returns whether a token of this audience names an accepted one.
     pub(super) fn is_named_by(&self, audience: &[Box<str>]) -> bool {
         match self {
             Self::Any => true,

@@ -6,25 +6,29 @@ use super::access_token::kind_fault;
 use super::cache::{HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
 use super::error::{
-    AbsentKey, Mismatch, NearMiss, OtherIssuer, UnmetClaim, WrongAlgorithm, WrongSignature,
+    AbsentKey, Mismatch, NearMiss, OtherIssuer, UnmetClaim, WrongAlgorithm, WrongAudience,
+    WrongSignature,
 };
 use super::excerpt::{Excerpt, Excerpts, ShownClaim};
 use super::jwt::Jwt;
-use super::verifier_id::VerifierId;
+use super::verifier_id::{CacheSlot, SlotSet, VerifierId};
 use super::{Audience, BearerToken, ClaimDemand, RequiredClaim, Rules, TokenError};
 use crate::clock::UnixTime;
-use crate::issuer::{Algorithm, Candidates, Issuer, Key, KeyError, KeySet};
+use crate::issuer::{Algorithm, Candidates, EntryHandle, Issuer, Key, KeyError, KeySet};
 use crate::policy::{Claims, Identity, Principal, ScopeSet, SharedPrincipal};
-use crate::telemetry::CacheResult;
+use crate::telemetry::{CacheResult, IssuerMetrics};
 use crate::tls::Fingerprint;
 
-/// An issuer and the rules for its tokens. A reload that changes either makes a new verifier, and
-/// tokens that the old one verified are verified again.
+/// An entry of the configuration: an issuer, which other entries may have as well, and the entry's
+/// own rules for its tokens. A reload that changes either makes a new verifier, and tokens that the
+/// old one verified are verified again.
 #[derive(Debug)]
 pub struct Verifier {
     id: VerifierId,
+    entry: EntryHandle,
     issuer: Arc<Issuer>,
     rules: Rules,
+    slot: CacheSlot,
 }
 
 /// The facts of a request that the claims of its token are checked against, besides the rules of
@@ -82,24 +86,29 @@ impl From<TokenError> for Rejection<'_> {
 }
 
 impl Rejection<'_> {
-    /// Says of an unknown `iss` whether it is that of another of these verifiers.
+    /// Says of an unknown `iss` whether it is that of others of these verifiers.
     pub fn look_among(&mut self, verifiers: &[Arc<Verifier>]) {
         if let TokenError::UnknownIssuer(other) = &mut self.error {
-            let mut named = verifiers.iter();
-            let named = named.find(|one| other.found.is(&one.issuer.entry().issuer));
-            other.elsewhere = named.map(|one| Arc::clone(one.name()));
+            for verifier in verifiers {
+                if other.found.is(&verifier.issuer.entry().issuer) {
+                    other.elsewhere.push(Arc::clone(verifier.name()));
+                }
+            }
         }
     }
 }
 
 impl Verifier {
-    /// Makes a verifier with an identity of its own.
+    /// Makes a verifier with an identity of its own. No other verifier of the issuer should have
+    /// its slot in the token cache.
     #[must_use]
-    pub fn new(issuer: Arc<Issuer>, rules: Rules) -> Self {
+    pub fn new(entry: EntryHandle, issuer: Arc<Issuer>, rules: Rules, slot: CacheSlot) -> Self {
         Self {
             id: VerifierId::next(),
+            entry,
             issuer,
             rules,
+            slot,
         }
     }
 
@@ -109,10 +118,28 @@ impl Verifier {
         self.id
     }
 
-    /// Returns the issuer's name in the configuration.
+    /// Returns the name of the entry in the configuration.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.issuer.entry().name
+        &self.entry.name
+    }
+
+    /// Returns the entry, as its issuer knows it.
+    #[must_use]
+    pub fn handle(&self) -> &EntryHandle {
+        &self.entry
+    }
+
+    /// Returns the counters of the entry.
+    #[must_use]
+    pub fn metrics(&self) -> &IssuerMetrics {
+        &self.entry.metrics
+    }
+
+    /// Returns the slot of its tokens in the cache.
+    #[must_use]
+    pub fn slot(&self) -> CacheSlot {
+        self.slot
     }
 
     /// Returns the issuer.
@@ -140,8 +167,8 @@ impl Verifier {
         if let Some(fault) = &token.kind_fault {
             return Err(TokenError::NotAccessToken(fault.clone()));
         }
-        if !rules.audience.is_named_by(&registered.audience) {
-            return Err(wrong_audience(rules, registered));
+        if !rules.audience.is_named_by(&token.audience) {
+            return Err(wrong_audience(rules, token));
         }
         if !rules.accepts_client(registered.client.as_deref()) {
             return Err(wrong_client(rules, registered));
@@ -178,6 +205,7 @@ impl Verifier {
         let kind_fault = kind_fault(&jwt, &self.rules).map(Box::new);
         let is_named = jwt.key_id.is_some() && jwt.key_id.as_deref() == key.kid();
         let scopes = self.scopes(&jwt.claims);
+        let audience = self.rules.audience_of(&jwt.claims);
         let principal = Principal {
             issuer: self.name().clone(),
             scopes,
@@ -190,6 +218,7 @@ impl Verifier {
             key,
             chosen_for: (!is_named).then_some(jwt.algorithm),
             registered: jwt.registered,
+            audience,
             kind_fault,
             principal: Arc::new(principal),
         })
@@ -226,7 +255,7 @@ impl Verifier {
     fn signer_among(&self, candidates: &Candidates, jwt: &Jwt<'_>) -> Option<Arc<Key>> {
         for (place, key) in candidates.iter().enumerate() {
             if place > 0 {
-                self.issuer.metrics().further_keys.inc();
+                self.entry.metrics.further_keys.inc();
             }
             if key.verify(jwt.algorithm, jwt.message, jwt.signature) {
                 return Some(Arc::clone(key));
@@ -318,23 +347,29 @@ fn algorithms_of(keys: &KeySet, kid: Option<&str>) -> Vec<&'static str> {
     known.map(Algorithm::name).collect()
 }
 
-fn wrong_audience(rules: &Rules, registered: &Registered) -> TokenError {
+fn wrong_audience(rules: &Rules, token: &VerifiedToken) -> TokenError {
+    let claim = rules.audience_claim(&token.principal.claims);
     let wanted = match &rules.audience {
         Audience::Any => Excerpts::default(),
         Audience::OneOf(accepted) => Excerpts::of(accepted.iter().map(|one| &**one)),
     };
-    TokenError::Audience(Box::new(Mismatch {
-        found: Excerpts::of(registered.audience.iter().map(|one| &**one)),
+    let mismatch = Mismatch {
+        found: Excerpts::of(token.audience.iter().map(|one| &**one)),
         wanted,
-        near: near_audience(&rules.audience, registered),
-    }))
+        near: near_audience(&rules.audience, token),
+    };
+    let claims = match claim {
+        Some((name, _)) => vec![name.into()],
+        None => rules.audience_claims.clone(),
+    };
+    TokenError::Audience(Box::new(WrongAudience { claims, mismatch }))
 }
 
-fn near_audience(audience: &Audience, registered: &Registered) -> Option<NearMiss> {
+fn near_audience(audience: &Audience, token: &VerifiedToken) -> Option<NearMiss> {
     let Audience::OneOf(accepted) = audience else {
         return None;
     };
-    let mut found = registered.audience.iter();
+    let mut found = token.audience.iter();
     found.find_map(|found| NearMiss::find(found, accepted.iter().map(|one| &**one)))
 }
 
@@ -382,7 +417,7 @@ pub async fn authenticate<'v>(
             // every request.
             let (verifier, hot) = Box::pin(verified(verifiers, token)).await?;
             if let Some(cache) = cache {
-                cache.keep(&hot);
+                cache.keep(&hot, verifier.slot);
             }
             (verifier, hot, CacheResult::Miss)
         }
@@ -408,14 +443,26 @@ fn find_cached<'v>(
     token: BearerToken<'_>,
     cache: Option<&WorkerCache>,
 ) -> Option<(&'v Verifier, HotToken, CacheResult)> {
-    let (hot, result) = cache?.find(token.as_bytes())?;
-    for verifier in verifiers {
-        if verifier.id == hot.token.verifier {
+    let cache = cache?;
+    let text = token.as_bytes();
+    let hash = cache.hash(text)?;
+    let mut searched = SlotSet::default();
+    for Verifier { slot, .. } in verifiers.iter().map(Arc::as_ref) {
+        if searched.add(*slot)
+            && let Some((hot, result)) = cache.find(text, hash, *slot)
+            && let Some(verifier) = verifier_of(verifiers, &hot)
+        {
             let is_valid = verifier.still_finds_key(&hot.token);
             return is_valid.then_some((verifier, hot, result));
         }
     }
     None
+}
+
+/// Returns the one of `verifiers` that has verified a cached token.
+fn verifier_of<'v>(verifiers: &'v [Arc<Verifier>], hot: &HotToken) -> Option<&'v Verifier> {
+    let mut verifiers = verifiers.iter().map(AsRef::as_ref);
+    verifiers.find(|verifier: &&Verifier| verifier.id == hot.token.verifier)
 }
 
 /// Verifies a token's signature with the one of `verifiers` that its `iss` names, and returns that
@@ -448,7 +495,7 @@ fn unknown_issuer(verifiers: &[Arc<Verifier>], found: &str) -> TokenError {
         found: Excerpt::of(found),
         near: NearMiss::find(found, accepted.clone()),
         accepted: Excerpts::of(accepted),
-        elsewhere: None,
+        elsewhere: Vec::new(),
     }))
 }
 

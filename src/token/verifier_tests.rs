@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock;
-use crate::issuer::fixture::{self, Signer, b64, entry, jwks, metrics};
+use crate::issuer::fixture::{self, Signer, b64, entry, handle, jwks, unread};
 use crate::issuer::{Algorithm, KeySource, MAX_CANDIDATES, maintain};
 use crate::net::{Proxies, Url};
 use crate::telemetry::{Metrics, Verification};
@@ -64,14 +64,17 @@ fn stage_with(cooldown: Duration) -> (Fake, Arc<Verifier>) {
     let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
     entry.fetch.cooldown = cooldown;
     let metrics = Metrics::new(&[]).unwrap();
-    let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
+    let handle = handle(&metrics, "idp");
+    let issuer = Issuer::new(entry, vec![handle.clone()]).unwrap();
     tokio::spawn(maintain(Arc::downgrade(&issuer), Proxies::none()));
-    (fake, Arc::new(Verifier::new(issuer, rules())))
+    let verifier = Verifier::new(handle, issuer, rules(), CacheSlot::FIRST);
+    (fake, Arc::new(verifier))
 }
 
 fn rules() -> Rules {
     Rules {
         audience: Audience::Any,
+        audience_claims: vec!["aud".into()],
         client_ids: Vec::new(),
         token_use: None,
         leeway: Duration::ZERO,
@@ -337,8 +340,10 @@ async fn a_bad_signature_does_not_keep_a_new_key_from_being_learnt() {
 /// Makes a verifier of an issuer that publishes what the test says.
 fn published() -> (Arc<Issuer>, Arc<Verifier>) {
     let uri = Url::parse("https://idp.example.com/keys").unwrap();
-    let issuer = Issuer::new(entry(KeySource::Uri(uri)), metrics()).unwrap();
-    (issuer.clone(), Arc::new(Verifier::new(issuer, rules())))
+    let handle = unread();
+    let issuer = Issuer::new(entry(KeySource::Uri(uri)), vec![handle.clone()]).unwrap();
+    let verifier = Verifier::new(handle, issuer.clone(), rules(), CacheSlot::FIRST);
+    (issuer, Arc::new(verifier))
 }
 
 /// Asserts that a token has the same verdict through the cache and without it.
@@ -388,6 +393,10 @@ async fn an_issuer_of_other_routes_is_named() {
         verifier.name()
     );
     assert!(said.ends_with(&named), "{said}");
+    rejection.look_among(&[published().1]);
+    let said = rejection.error.to_string();
+    let both = "it is that of the issuers \"idp\", \"idp\" of other routes";
+    assert!(said.ends_with(both), "{said}");
 }
 
 // The keys that a token is tried with can change while the key that signed it stays.

@@ -23,11 +23,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use scopegate::clock::{UnixTime, now};
-use scopegate::issuer::{Algorithm, FetchPolicy, Issuer, IssuerSettings, KeyAccess, KeySource};
+use scopegate::issuer::{
+    Algorithm, EntryHandle, FetchPolicy, Issuer, IssuerSettings, KeyAccess, KeySource,
+};
 use scopegate::telemetry::Metrics;
 use scopegate::token::{
-    Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TypPolicy, Verifier,
-    WorkerCache, authenticate,
+    Audience, BearerToken, CacheSlot, RequestContext, Rules, SharedCache, Source, TypPolicy,
+    Verifier, WorkerCache, authenticate,
 };
 use serde_json::json;
 
@@ -126,7 +128,6 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
     });
     let hour = Duration::from_secs(3600);
     let entry = IssuerSettings {
-        name: "idp".into(),
         issuer: ISSUER.into(),
         keys: KeySource::Static(json!({ "keys": [jwk] }).to_string().into()),
         algorithms: vec![Algorithm::RS256],
@@ -147,6 +148,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
     };
     let rules = Rules {
         audience: Audience::Any,
+        audience_claims: vec!["aud".into()],
         client_ids: vec!["1example2345678901234abcde".into()],
         token_use: Some("access".into()),
         leeway: Duration::ZERO,
@@ -155,8 +157,12 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
         scope_claims: vec!["scope".into(), "scp".into()],
     };
     let metrics = Metrics::new(&[]).expect("metrics are defined once");
-    let issuer = Issuer::new(entry, metrics.issuer("idp")).expect("the key is usable");
-    Arc::new(Verifier::new(issuer, rules))
+    let handle = EntryHandle {
+        name: "idp".into(),
+        metrics: metrics.issuer("idp"),
+    };
+    let issuer = Issuer::new(entry, vec![handle.clone()]).expect("the key is usable");
+    Arc::new(Verifier::new(handle, issuer, rules, CacheSlot::FIRST))
 }
 
 /// Returns header and claims of a token as Amazon Cognito issues it to a client.

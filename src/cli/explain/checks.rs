@@ -133,11 +133,7 @@ impl Passing<'_> {
             Check::Kind => kind(view, rules),
             Check::Audience => match &rules.audience {
                 Audience::Any => "not checked (audience = \"any\")".to_owned(),
-                Audience::OneOf(accepted) => {
-                    let found = outline.audience.iter().map(AsRef::as_ref);
-                    let named = found.filter(|one| accepted.iter().any(|other| **other == **one));
-                    format!("{} is accepted", all_quoted(named))
-                }
+                Audience::OneOf(accepted) => audience(view, rules, accepted),
             },
             Check::Client => {
                 let client = quoted(outline.client.as_deref());
@@ -152,6 +148,19 @@ impl Passing<'_> {
                 Some(_) => "to the certificate that the client shows".to_owned(),
             },
         }
+    }
+}
+
+fn audience(view: &TokenView<'_>, rules: &Rules, accepted: &[Box<str>]) -> String {
+    let Some((claim, found)) = rules.audience_claim(&view.outline.claims) else {
+        return "absent".to_owned();
+    };
+    let mut named = found.as_texts().unwrap_or_default();
+    named.retain(|one| accepted.iter().any(|other| **other == **one));
+    let named = all_quoted(named);
+    match claim {
+        "aud" => format!("{named} is accepted"),
+        _ => format!("{named} in {} is accepted", Quoted(claim)),
     }
 }
 

@@ -116,10 +116,8 @@ impl<'a> TokenView<'a> {
         let rules = self.rules();
         let issuers = self.route.verifiers.iter();
         let issuers = all_quoted(issuers.map(|verifier| &*verifier.issuer().entry().issuer));
-        let mut rows = vec![
-            row("iss", value_of(claims.get("iss")), Some(issuers)),
-            row("aud", value_of(claims.get("aud")), rules.and_then(audience)),
-        ];
+        let mut rows = vec![row("iss", value_of(claims.get("iss")), Some(issuers))];
+        rows.extend(self.audience_rows());
         if let Some(subject) = claims.get("sub") {
             rows.push(row("sub", value_of(Some(subject)), None));
         }
@@ -146,6 +144,26 @@ impl<'a> TokenView<'a> {
                 None => value_of(Some(found)),
             };
             rows.push(row("nbf", start, None));
+        }
+        rows
+    }
+
+    /// Returns a row for each claim that may name the audience. The first that is present decides.
+    fn audience_rows(&self) -> Vec<ClaimRow> {
+        let claims = &self.outline.claims;
+        let Some(rules) = self.rules() else {
+            return vec![row("aud", value_of(claims.get("aud")), None)];
+        };
+        let deciding = rules.audience_claim(claims).map(|(name, _)| name);
+        let mut rows = Vec::new();
+        for name in &rules.audience_claims {
+            let found = value_of(claims.find(name));
+            rows.push(match deciding {
+                Some(deciding) if *deciding != **name => {
+                    row(name, format!("{found}, not read: {deciding} decides"), None)
+                }
+                _ => row(name, found, audience(rules)),
+            });
         }
         rows
     }

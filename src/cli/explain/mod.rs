@@ -95,10 +95,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<u8, 
 /// because its tokens satisfy them.
 fn take_keys_of(dev: &Url, config: &mut Config) {
     for issuer in &mut config.issuers {
-        let name = percent_encoding::utf8_percent_encode(
-            &issuer.entry.name,
-            percent_encoding::NON_ALPHANUMERIC,
-        );
+        let name =
+            percent_encoding::utf8_percent_encode(&issuer.name, percent_encoding::NON_ALPHANUMERIC);
         issuer.entry.keys =
             KeySource::Uri(dev.with_path(&format!("/{name}/.well-known/jwks.json")));
         // The issuer's own proxy and credential are not for this machine.

@@ -47,6 +47,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Returns a reader of another table of the same kind, for the positions of its values.
+    pub(crate) fn of<'b>(&self, found: &'b document::Table) -> Reader<'b>
+    where
+        'a: 'b,
+    {
+        Reader::new(self.context, self.table, found, self.subject.as_str())
+    }
+
     /// Returns the position of the table.
     pub(crate) fn span(&self) -> Span {
         self.span

@@ -10,6 +10,7 @@ pub(crate) struct IssuerKeys {
     pub(crate) jwks_uri: &'static dyn AnyKey,
     pub(crate) tenants: &'static dyn AnyKey,
     pub(crate) audience: &'static dyn AnyKey,
+    pub(crate) audience_claims: &'static dyn AnyKey,
     pub(crate) client_ids: &'static dyn AnyKey,
     /// Keys whose texts are compared byte by byte with a token, besides those above.
     pub(crate) exact: &'static [&'static dyn AnyKey],
@@ -213,6 +214,10 @@ fn is_guid(text: &str) -> bool {
 
 /// Notes an audience of a user pool of Amazon Cognito, whose access tokens have none as a rule.
 fn note_cognito(reader: &Reader<'_>, issuer: &Text, keys: &IssuerKeys) {
+    // Claims beside `aud` are written for tokens that have none.
+    if reader.has(keys.audience_claims) {
+        return;
+    }
     let audiences = reader.peek_all(keys.audience);
     let Some(first) = audiences.first() else {
         return;

@@ -168,8 +168,9 @@ pub(in crate::config) fn lower(
     file.value(&variables::VARIABLES);
     let server = server::server(file.table(&SERVER, "server"), overrides);
     let (issuer_tables, upstream_tables) = (file.named(&ISSUERS), file.named(&UPSTREAMS));
-    let names = Names::new(&issuer_tables, &upstream_tables);
+    let mut names = Names::new(&issuer_tables, &upstream_tables);
     let issuers = issuer::issuers(context, &issuer_tables);
+    names.learn(&issuers);
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let tables = routes::Tables {
         defaults: file.table(&DEFAULTS, "defaults"),
@@ -254,9 +255,9 @@ fn apply_settings(route: &mut Route, server: &Server, upstreams: &HashMap<&str, 
 fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
     let mut all: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
     for issuer in issuers {
-        all.entry(tenants::entry_of(&issuer.entry.name))
+        all.entry(tenants::entry_of(&issuer.name))
             .or_default()
-            .push(&issuer.entry.name);
+            .push(&issuer.name);
     }
     all
 }

@@ -1,10 +1,10 @@
 //! `[issuers.<name>]`: the authorization servers whose tokens are accepted.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::algorithms::ALGORITHMS;
+use super::issuer_identity::Identities;
 use super::jwks::{
     ALLOW_HTTP, COOLDOWN, FETCH_TIMEOUT, ISSUER, JWKS, JWKS_FILE, JWKS_URI, KEEP_FILE, KEEP_STALE,
     MAX_BYTES, MAX_KEYS, REFRESH, REFRESH_MAX, REFRESH_MIN, WAIT, fetch_policy, key_source,
@@ -15,9 +15,7 @@ use super::required_claims::{REQUIRED_CLAIMS, required_claims};
 use super::tenants::{self, TENANTS};
 use crate::config::context::Context;
 use crate::config::language::document;
-use crate::config::language::{
-    Choice, DefaultKey, Key, Reader, Span, Str, StrList, Table, Text, Time, Words,
-};
+use crate::config::language::{Choice, DefaultKey, Key, Reader, Str, StrList, Table, Text, Time};
 use crate::config::notes::issuers::{self as notes, COGNITO_ADVICE, IssuerKeys, is_cognito};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, ScopeClaim, TypPolicy};
@@ -26,7 +24,9 @@ use crate::transform::Place;
 /// `[issuers.<name>]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
-    /// The name, the `iss` and the keys.
+    /// The name in the configuration, logs and metrics; for a tenant `<name>/<tenant>`.
+    pub name: Arc<str>,
+    /// The `iss` and the keys. Entries with one `iss` have the same.
     pub entry: IssuerSettings,
     /// The conditions on the claims of the issuer's tokens.
     pub rules: Rules,
@@ -37,6 +37,9 @@ pub(super) static TABLE: Table = Table {
     doc: "An authorization server whose tokens are accepted. Its keys come from `jwks_uri`, \
           `jwks_file` or `jwks`; without one of them they are discovered below `issuer` (OpenID \
           Connect Discovery, then RFC 8414).\n\n\
+          Several entries may have the same `issuer`, with an audience, clients and other rules of \
+          their own, as long as no route names two of them. Their keys are fetched once, so that \
+          the keys about key sets, and `algorithms`, are the same in all of them.\n\n\
           A provider with many tenants is one entry, with a placeholder in `issuer` and the list \
           of the accepted tenants in `tenants`. Each tenant is then an issuer of its own, \
           `<name>/<tenant>` in logs and metrics, with its own exact `iss` and its own keys. A \
@@ -46,6 +49,7 @@ pub(super) static TABLE: Table = Table {
         &ISSUER,
         &TENANTS,
         &AUDIENCE,
+        &AUDIENCE_CLAIMS,
         &JWKS_URI,
         &JWKS_FILE,
         &JWKS,
@@ -113,24 +117,26 @@ const NO_SECRET: &str = "the gateway is no client of the issuer and needs its pu
 const NOT_UNVERIFIED: &str = "whoever answers in the issuer's place could forge tokens: write \"ca_file\" \
                               with the issuer's CA";
 
-const ALL_ALGORITHMS: Words<Algorithm> = Words {
-    all: || {
-        Algorithm::ALL
-            .map(|algorithm| (algorithm.name(), algorithm))
-            .to_vec()
-    },
-    refusal: never_algorithm,
-};
-
 const AUDIENCE: Key<StrList> = Key::new("audience", StrList)
     .takes(&Place::SETTING)
     .doc(
-        "The accepted values of `aud` (RFC 7519 section 4.1.3): a token must have one of them. \
+        "The accepted audiences (RFC 7519 section 4.1.3): the token's `aud` must have one of them. \
          \"any\" accepts every audience, and `scopegate check` reports it: such tokens may have \
          been issued for another API.",
     )
     .not(&["aud", "audiences"])
     .example(r#""https://api.example.com""#);
+
+const AUDIENCE_CLAIMS: DefaultKey<StrList> = Key::new("audience_claims", StrList)
+    .doc(
+        "The claims that name the audience, each a name or a dotted path: a string, or a list of \
+         strings. The first of them that a token has decides, and the others are not looked at. \
+         With `[\"aud\", \"client_id\"]`, as in an HTTP API of Amazon API Gateway, the client of a \
+         token without `aud` must be among the accepted audiences.",
+    )
+    .not(&["audience_claim", "aud_claim", "aud_claims"])
+    .example(r#"["aud", "client_id"]"#)
+    .or(&["aud"]);
 
 const CLIENT_IDS: Key<StrList> = Key::new("client_ids", StrList)
     .absent("every client")
@@ -167,16 +173,6 @@ const TYP: DefaultKey<Choice<TypPolicy>> = Key::new(
 .example(r#""at+jwt""#)
 .or(TypPolicy::Access);
 
-const ALGORITHMS: Key<Words<Algorithm>> = Key::new("algorithms", ALL_ALGORITHMS)
-    .absent("all of them")
-    .doc(
-        "The signature algorithms that its tokens may use (RFC 7518 section 3.1, RFC 8037). \
-         `EdDSA` means Ed25519; tokens may also use the name that RFC 9864 gives it. `none` and \
-         the HMAC algorithms are not supported.",
-    )
-    .not(&["algorithm", "alg", "algs"])
-    .example(r#"["RS256"]"#);
-
 const LEEWAY: DefaultKey<Time> = Key::new("leeway", Time::new(Duration::ZERO, Rules::MAX_LEEWAY))
     .doc("The clock difference that is tolerated in `exp` and `nbf` (RFC 7519 section 4.1.4).")
     .not(&["clock_skew"])
@@ -200,31 +196,18 @@ static NOTED: IssuerKeys = IssuerKeys {
     jwks_uri: &JWKS_URI,
     tenants: &TENANTS,
     audience: &AUDIENCE,
+    audience_claims: &AUDIENCE_CLAIMS,
     client_ids: &CLIENT_IDS,
-    exact: &[&TENANTS, &TOKEN_USE, &SCOPE_CLAIMS],
+    exact: &[&TENANTS, &TOKEN_USE, &SCOPE_CLAIMS, &AUDIENCE_CLAIMS],
 };
 
-/// The values that no two issuers may share, with the first issuer that has each of them.
-#[derive(Default)]
-struct UniqueValues {
-    /// By `iss`.
-    issuers: HashMap<String, Owner>,
-    files: HashMap<PathBuf, Owner>,
-}
-
-/// The issuer that has a value, with the position of the value.
-struct Owner {
-    name: String,
-    span: Span,
-}
-
 pub(super) fn issuers(context: &Context, tables: &[(Text, &document::Table)]) -> Vec<Issuer> {
-    let mut unique = UniqueValues::default();
+    let mut identities = Identities::default();
     let mut all = Vec::new();
     for (name, table) in tables {
-        all.extend(entry(context, name, table, &mut unique));
+        all.extend(entry(context, name, table, &mut identities));
     }
-    all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
@@ -233,7 +216,7 @@ fn entry(
     context: &Context,
     name: &Text,
     table: &document::Table,
-    unique: &mut UniqueValues,
+    identities: &mut Identities,
 ) -> Vec<Issuer> {
     let mut issuers = Vec::new();
     let mut is_good = true;
@@ -244,77 +227,19 @@ fn entry(
         let mut reader = Reader::new(context, &TABLE, &table, subject.as_str());
         check_name(&reader, name);
         let iss = reader.find(&ISSUER);
-        unique.check(&reader, &full_name, iss.as_ref());
+        identities.check_file(&reader, &full_name, iss.as_ref());
         // A problem of one tenant is a problem of all of them, and is reported once.
         if is_good {
             let problems = context.problem_count();
-            issuers.extend(issuer(&mut reader, &full_name, iss));
+            if let Some(mut issuer) = issuer(&mut reader, &full_name, iss) {
+                issuer.entry = identities.agreed(&reader, &full_name, &table, issuer.entry);
+                issuers.push(issuer);
+            }
             reader.finish();
             is_good = context.problem_count() == problems;
         }
     }
     issuers
-}
-
-impl Owner {
-    fn new(name: &str, span: Span) -> Self {
-        Self {
-            name: name.to_owned(),
-            span,
-        }
-    }
-}
-
-impl UniqueValues {
-    fn check(&mut self, reader: &Reader<'_>, name: &Text, iss: Option<&Text>) {
-        if let Some(iss) = iss {
-            self.check_issuer(reader, iss, &name.text);
-        }
-        if let Some(file) = reader.peek(&KEEP_FILE) {
-            let path = reader.context.path_named(file.span, &file.text);
-            self.check_file(reader, path, file.span, &name.text);
-        }
-    }
-
-    /// Checks that no other issuer has this `iss`. It identifies the issuer of a token, so that two
-    /// issuers cannot share one.
-    fn check_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
-        match self.issuers.entry(iss.text.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(Owner::new(name, iss.span));
-            }
-            Entry::Occupied(entry) => {
-                let owner = entry.get();
-                let message = format!(
-                    "\"{}\" is already the issuer of \"{}\": \"iss\" identifies the issuer of a \
-                     token",
-                    iss.text, owner.name
-                );
-                reader.problem_with_related(iss.span, message, owner.span, "first defined here");
-            }
-        }
-    }
-
-    /// Checks that no other issuer has this `keep_file`. Of two issuers with one file, each would
-    /// overwrite the keys of the other.
-    fn check_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
-        match self.files.entry(file) {
-            Entry::Vacant(entry) => {
-                entry.insert(Owner::new(name, span));
-            }
-            // For tenants of one entry the position is the same, and the problem was reported
-            // where the placeholder was filled in.
-            Entry::Occupied(entry) if entry.get().span == span => {}
-            Entry::Occupied(entry) => {
-                let owner = entry.get();
-                let message = format!(
-                    "\"keep_file\" is already the file of \"{}\": each issuer needs its own",
-                    owner.name
-                );
-                reader.problem_with_related(span, message, owner.span, "first named here");
-            }
-        }
-    }
 }
 
 fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Issuer> {
@@ -329,7 +254,6 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
     let algorithms = reader.find(&ALGORITHMS);
     let rules = rules(reader);
     let entry = IssuerSettings {
-        name: name.text.as_str().into(),
         issuer: iss?.text.into(),
         keys: keys?,
         algorithms: algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec()),
@@ -337,22 +261,10 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
         fetch,
     };
     Some(Issuer {
+        name: name.text.as_str().into(),
         entry,
         rules: rules?,
     })
-}
-
-/// Returns why an algorithm is never accepted.
-fn never_algorithm(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    if name == "none" {
-        return Some("a token without a signature can be forged (RFC 8725 section 3.1)");
-    }
-    let is_hmac = name.starts_with("hs");
-    is_hmac.then_some(
-        "a key that verifies an HMAC can also create one: let the issuer sign with RS256, ES256 \
-         or EdDSA",
-    )
 }
 
 fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
@@ -372,9 +284,15 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         reader.note(reader.value_span(&TYP), message);
     }
     let required_claims = required_claims(reader);
+    let audience_claims = audience_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;
+    if audience == Audience::Any && reader.has(&AUDIENCE_CLAIMS) {
+        let message = "\"audience_claims\" has no effect with audience = \"any\"";
+        reader.problem(reader.key_span(&AUDIENCE_CLAIMS), message);
+    }
     Some(Rules {
         audience,
+        audience_claims,
         client_ids,
         token_use,
         typ,
@@ -382,6 +300,18 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         leeway,
         scope_claims,
     })
+}
+
+fn audience_claims(reader: &mut Reader<'_>) -> Vec<Box<str>> {
+    let texts = reader.get(&AUDIENCE_CLAIMS);
+    for (index, text) in texts.iter().enumerate() {
+        let mut before = texts.iter().take(index);
+        if before.any(|other| other.text == text.text) {
+            let message = format!("\"audience_claims\" has \"{}\" twice", text.text);
+            reader.problem(text.span, message);
+        }
+    }
+    boxed(texts)
 }
 
 fn scope_claims(reader: &mut Reader<'_>) -> Vec<ScopeClaim> {

@@ -1,5 +1,6 @@
 //! The tables of the language, one file for each: its keys, and how they become valid values.
 
+mod algorithms;
 mod cors;
 mod dev;
 mod ejection;
@@ -12,6 +13,7 @@ mod header_rules;
 mod health;
 mod http2;
 mod issuer;
+mod issuer_identity;
 mod jwks;
 mod key_access;
 mod limits;

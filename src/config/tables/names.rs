@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use super::issuer::Issuer;
+use super::tenants::entry_of;
 use crate::config::context::Context;
 use crate::config::language::document::Table;
 use crate::config::language::suggestion::did_you_mean;
@@ -13,6 +16,8 @@ use crate::config::language::{Problem, Reader, Span, Text};
 pub(super) struct Names {
     pub(super) issuers: Defined,
     pub(super) upstreams: Defined,
+    /// The `iss` of each entry of `[issuers]`; several for an entry with tenants.
+    iss: HashMap<String, HashSet<Arc<str>>>,
 }
 
 impl Names {
@@ -20,7 +25,24 @@ impl Names {
         Self {
             issuers: Defined::new(issuers),
             upstreams: Defined::new(upstreams),
+            iss: HashMap::new(),
         }
+    }
+
+    /// Learns the `iss` of the entries without problems.
+    pub(super) fn learn(&mut self, issuers: &[Issuer]) {
+        for issuer in issuers {
+            let entry = entry_of(&issuer.name).to_owned();
+            let iss = Arc::clone(&issuer.entry.issuer);
+            self.iss.entry(entry).or_default().insert(iss);
+        }
+    }
+
+    /// Returns an `iss` that two entries have.
+    pub(super) fn common_iss(&self, one: &str, other: &str) -> Option<&str> {
+        let (one, other) = (self.iss.get(one)?, self.iss.get(other)?);
+        let common = one.intersection(other).min()?;
+        Some(common)
     }
 }
 

@@ -334,10 +334,29 @@ fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
         if issuers.iter().any(|other| other.text == name.text) {
             let message = format!("issuer \"{}\" is named twice", name.text);
             reader.problem(name.span, message);
+        } else {
+            refuse_rival(reader, names, &issuers, &name);
         }
         issuers.push(name);
     }
     Some(issuers)
+}
+
+/// Reports an entry that has an `iss` of an entry before it: a token has the rules of one entry, and
+/// nothing says of which.
+fn refuse_rival(reader: &Reader<'_>, names: &Names, before: &[Text], name: &Text) {
+    for other in before {
+        let Some(iss) = names.common_iss(&other.text, &name.text) else {
+            continue;
+        };
+        let message = format!(
+            "issuers \"{}\" and \"{}\" are both \"{iss}\": nothing says whose rules a token of it \
+             has to meet; name one of them",
+            other.text, name.text
+        );
+        reader.problem_with_related(name.span, message, other.span, "the other one");
+        return;
+    }
 }
 
 fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &Defined) {

@@ -19,6 +19,23 @@ pub(super) const ALLOWED: &str = "allowed";
 pub(super) const ISSUERS: [&str; 5] = ["a", "b", "fixed", "multi/x", "multi/y"];
 const FIXED: &str = "fixed";
 
+/// The entries of the configuration. Two of them have one issuer.
+const ENTRIES: [&str; 5] = ["a", "a2", "b", FIXED, "multi"];
+
+/// Returns the name of an entry's issuer, without its tenant.
+fn issuer_of(entry: &'static str) -> &'static str {
+    match entry {
+        "a2" => "a",
+        other => other,
+    }
+}
+
+/// Returns the issuer with this `iss`.
+pub(super) fn issuer_with(iss_of_it: &str) -> &'static str {
+    let mut issuers = ISSUERS.into_iter();
+    issuers.find(|issuer| iss(issuer) == iss_of_it).unwrap()
+}
+
 /// The clients with a certificate, and `None` for one without.
 const CLIENTS: [Option<&str>; 3] = [Some("mallory"), Some("alice"), None];
 
@@ -129,14 +146,16 @@ pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
     }
 }
 
-/// The settings of an issuer. The first three fields identify it; the others are its rules, and a
-/// change of them makes no other issuer.
+/// The settings of an entry. The first three fields identify its issuer, whose entries agree about
+/// the second and the third; the others are the entry's own rules, and a change of them makes no
+/// other issuer.
 #[derive(Clone, Debug)]
 struct IssuerSettings {
     is_configured: bool,
     place: usize,
     only_es256: bool,
     audience: &'static str,
+    audience_claims: &'static [&'static str],
     leeway: u64,
     client: Option<&'static str>,
     scope_claim: Option<&'static str>,
@@ -169,6 +188,7 @@ impl Settings {
             place: 0,
             only_es256: false,
             audience: "api",
+            audience_claims: &["aud"],
             leeway: 0,
             client: None,
             scope_claim: None,
@@ -178,15 +198,14 @@ impl Settings {
         rotate(&mut fixed, chance);
         let read = Demand::Scope("read");
         Self {
-            entries: ["a", "b", FIXED, "multi"]
-                .map(|name| (name, entry.clone()))
-                .into(),
+            entries: ENTRIES.map(|name| (name, entry.clone())).into(),
             fixed,
             routes: vec![
                 ("/a", vec!["a"], read),
                 ("/b", vec!["b"], Demand::Authenticated),
                 ("/multi", vec!["multi"], read),
                 ("/all", vec!["a", "b", FIXED, "multi"], read),
+                ("/a2", vec!["a2"], read),
                 ("/open", vec![], Demand::Public),
             ],
             token_bytes: 4096,
@@ -200,7 +219,7 @@ impl Settings {
         let fit: Vec<_> = self
             .routes
             .iter()
-            .filter(|(_, taken, _)| taken.contains(&name))
+            .filter(|(_, taken, _)| taken.iter().any(|entry| issuer_of(entry) == name))
             .collect();
         if fit.is_empty() || chance.one_in(6) {
             chance.of(&self.routes).0
@@ -211,14 +230,24 @@ impl Settings {
 
     /// Changes one setting.
     pub(super) fn change(&mut self, chance: &mut Chance) {
-        let name = chance.of(&["a", "b", FIXED, "multi"]);
+        let name = chance.of(&ENTRIES);
         let entry = self.entries.get_mut(name).unwrap();
-        let route = chance.below(4);
-        match chance.below(12) {
+        let route = chance.below(5);
+        match chance.below(13) {
             0 => entry.is_configured = !chance.one_in(4),
-            1 => entry.place = chance.below(2),
-            2 => entry.only_es256 = chance.one_in(2),
+            1 => {
+                let place = chance.below(2);
+                self.change_all(name, |entry| entry.place = place);
+            }
+            2 => {
+                let only = chance.one_in(2);
+                self.change_all(name, |entry| entry.only_es256 = only);
+            }
             3 => entry.audience = chance.of(&["api", "api", "any", "other"]),
+            11 => {
+                let claims: [&[_]; 4] = [&["aud"], &["aud"], &["aud", "client_id"], &["client_id"]];
+                entry.audience_claims = chance.of(&claims);
+            }
             4 => entry.leeway = chance.of(&[0, 0, 30]),
             5 => entry.client = chance.of(&[None, None, None, Some("app"), Some("another")]),
             6 => entry.scope_claim = chance.of(&[None, None, Some("permissions")]),
@@ -239,31 +268,52 @@ impl Settings {
             9 => match self.routes[route].1.iter().position(|taken| *taken == name) {
                 Some(at) if self.routes[route].1.len() > 1 => drop(self.routes[route].1.remove(at)),
                 Some(_) => {}
-                None => self.routes[route].1.push(name),
+                None => {
+                    let taken = &mut self.routes[route].1;
+                    taken.retain(|other| issuer_of(other) != issuer_of(name));
+                    taken.push(name);
+                }
             },
             10 => self.token_bytes = chance.of(&[4096, 4096, 4096, 520]),
             _ => rotate(&mut self.fixed, chance),
         }
     }
 
+    /// Changes the settings in which all entries of an issuer agree.
+    fn change_all(&mut self, name: &'static str, change: impl Fn(&mut IssuerSettings)) {
+        for (other, entry) in &mut self.entries {
+            if issuer_of(other) == issuer_of(name) {
+                change(entry);
+            }
+        }
+    }
+
     /// Returns the configured issuers, each with its identity: an issuer with the same identity is
     /// the same issuer.
     pub(super) fn issuers(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let there = ISSUERS.into_iter().map(|name| (name, self.entry(name)));
-        there
-            .filter(|(_, entry)| entry.is_configured)
-            .map(|(name, entry)| {
-                let keys = if name == FIXED {
-                    key_set(&self.fixed)
-                } else {
-                    entry.place.to_string()
-                };
-                (name, format!("{name} {} {keys}", entry.only_es256))
-            })
+        let there = ISSUERS.into_iter().filter_map(|name| {
+            let mut entries = self.entries.iter();
+            let (_, entry) = entries.find(|(entry, settings)| {
+                issuer_of(entry) == name.split('/').next().unwrap() && settings.is_configured
+            })?;
+            Some((name, entry))
+        });
+        there.map(|(name, entry)| {
+            let keys = if name == FIXED {
+                key_set(&self.fixed)
+            } else {
+                entry.place.to_string()
+            };
+            (name, format!("{name} {} {keys}", entry.only_es256))
+        })
     }
 
-    fn entry(&self, issuer: &str) -> &IssuerSettings {
-        &self.entries[issuer.split('/').next().unwrap()]
+    /// Returns the configured entry of an issuer among those that a route takes.
+    fn entry(&self, taken: &[&'static str], issuer: &str) -> Option<&IssuerSettings> {
+        let name = issuer.split('/').next().unwrap();
+        let mut taken = taken.iter();
+        let entry = taken.find(|entry| issuer_of(entry) == name)?;
+        Some(&self.entries[*entry]).filter(|entry| entry.is_configured)
     }
 
     pub(super) fn toml(&self) -> String {
@@ -274,10 +324,14 @@ impl Settings {
             self.token_bytes, self.per_worker
         );
         for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.is_configured) {
-            text += &format!(
-                "[issuers.{name}]\naudience = {:?}\nleeway = \"{}s\"\n",
-                entry.audience, entry.leeway
-            );
+            text += &format!("[issuers.{name}]\nleeway = \"{}s\"\n", entry.leeway);
+            text += &match entry.audience {
+                "any" => "audience = \"any\"\n".to_owned(),
+                audience => format!(
+                    "audience = [{audience:?}, \"app\"]\naudience_claims = {:?}\n",
+                    entry.audience_claims
+                ),
+            };
             text += &match *name {
                 FIXED => format!(
                     "issuer = {:?}\njwks = '{}'\n",
@@ -288,11 +342,12 @@ impl Settings {
                     let issuer = "issuer = \"https://idp.example.com/multi/{tenant}\"\n";
                     format!("{issuer}tenants = [\"x\", \"y\"]\n")
                 }
-                _ => format!("issuer = {:?}\n", iss(name)),
+                _ => format!("issuer = {:?}\n", iss(issuer_of(name))),
             };
             if *name != FIXED {
                 // Keys are fetched only when the test does so, and no request waits for them.
-                let uri = format!("https://keys.example.com/{name}/{}", entry.place);
+                let issuer = issuer_of(name);
+                let uri = format!("https://keys.example.com/{issuer}/{}", entry.place);
                 text += &format!("jwks_uri = {uri:?}\ncooldown = \"1h\"\n");
             }
             text += if entry.only_es256 {
@@ -391,7 +446,7 @@ pub(super) struct Token {
     signer: Option<usize>,
     pub(super) expires: u64,
     pub(super) not_before: u64,
-    audience: &'static str,
+    audience: Option<&'static str>,
     client: &'static str,
     tenant: &'static str,
     scope: &'static str,
@@ -433,7 +488,7 @@ impl Token {
             expires: (now + chance.of(&[5, 20, 60, 300, 300, 1000]))
                 .saturating_sub(chance.of(&[0, 0, 0, 40])),
             not_before: now.saturating_sub(60) + chance.of(&[0, 0, 0, 0, 0, 70, 90]),
-            audience: chance.of(&["api", "api", "api", "other"]),
+            audience: chance.of(&[Some("api"), Some("api"), Some("api"), Some("other"), None]),
             client: chance.of(&["app", "app", "app", "another"]),
             tenant: chance.of(&["acme", "acme", "acme", "another"]),
             scope: chance.of(&["read", "read write", "read write", "write"]),
@@ -487,11 +542,14 @@ impl Token {
         header.extend(self.kid.map(|kid| ("kid".to_owned(), kid.into())));
         let mut claims = json!({
             "iss": iss(self.issuer), "exp": self.expires, "nbf": self.not_before,
-            "aud": self.audience, "client_id": self.client, "tenant": self.tenant,
+            "client_id": self.client, "tenant": self.tenant,
             "scope": self.scope, "permissions": self.permissions, "jti": chance.below(1 << 30),
             // Some tokens are longer than the shorter limit.
             "filling": "x".repeat(100 * chance.below(3)),
         });
+        if let Some(audience) = self.audience {
+            claims["aud"] = audience.into();
+        }
         if let Some(owner) = self.owner {
             claims["cnf"] = json!({ "x5t#S256": certificate(owner).thumbprint() });
         }
@@ -504,6 +562,17 @@ impl Token {
             None => b64(&[7; 64]),
         };
         format!("{message}.{signature}")
+    }
+
+    /// Returns whether the first claim of an entry that it has names an accepted audience.
+    fn has_audience_of(&self, entry: &IssuerSettings) -> bool {
+        let mut claims = entry.audience_claims.iter();
+        let found = claims.find_map(|claim| match *claim {
+            "aud" => self.audience,
+            _ => Some(self.client),
+        });
+        entry.audience == "any"
+            || found.is_some_and(|found| [entry.audience, "app"].contains(&found))
     }
 
     /// Returns the verdict about it at a path: the gateway's reason, or [`ALLOWED`].
@@ -520,14 +589,13 @@ impl Token {
             .iter()
             .find(|(known, ..)| *known == path)
             .unwrap();
-        let is_taken = |name: &str| {
-            let name = name.split('/').next().unwrap();
-            taken.contains(&name) && settings.entries[name].is_configured
-        };
         if *ask == Demand::Public {
             return ALLOWED;
         }
-        if !ISSUERS.into_iter().any(is_taken) {
+        if !taken
+            .iter()
+            .any(|entry| settings.entries[entry].is_configured)
+        {
             return "no_route";
         }
         if self.text.len() > settings.token_bytes {
@@ -539,10 +607,9 @@ impl Token {
                 false => "malformed_token",
             };
         }
-        if self.issuer == "stranger" || !is_taken(self.issuer) {
+        let Some(entry) = settings.entry(taken, self.issuer) else {
             return "unknown_issuer";
-        }
-        let entry = settings.entry(self.issuer);
+        };
         if entry.only_es256 && self.algorithm != Algorithm::ES256 {
             return "algorithm_not_allowed";
         }
@@ -566,7 +633,7 @@ impl Token {
             _ if !is_signed => "bad_signature",
             _ if now >= self.expires + entry.leeway => "token_expired",
             _ if now + entry.leeway < self.not_before => "token_not_yet_valid",
-            _ if entry.audience != "any" && entry.audience != self.audience => "wrong_audience",
+            _ if !self.has_audience_of(entry) => "wrong_audience",
             _ if entry.client.is_some_and(|client| client != self.client) => "wrong_client",
             _ if entry.tenant.is_some_and(|tenant| tenant != self.tenant) => "required_claim",
             _ if self.owner.is_some() && self.owner != client => "wrong_client_certificate",
