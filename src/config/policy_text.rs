@@ -17,6 +17,7 @@ use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
 use crate::route::{Ambiguity, Distinct, MethodPattern};
 use crate::token::{Audience, Source};
+use crate::transform::{Cors, FieldNames};
 use crate::upstream::{HostHeader, Settings};
 
 /// Returns the effective policy of a configuration as text.
@@ -365,8 +366,26 @@ fn add_fields(settings: &mut Vec<String>, route: &Route) {
         let names = heads.request.names().chain(heads.response.names());
         settings.push(format!("changes {}", list(names)));
     }
-    if heads.cors.is_some() {
-        settings.push("CORS".into());
+    if let Some(cors) = &heads.cors {
+        settings.push(cors_text(cors));
+    }
+}
+
+/// Returns the CORS rules of a route, as far as they are wide.
+fn cors_text(cors: &Cors) -> String {
+    let mut wide = Vec::new();
+    if cors.origins.take_any_host() {
+        wide.push("any host");
+    }
+    if cors.headers == FieldNames::Any {
+        wide.push("any request field");
+    }
+    if cors.expose == FieldNames::Any {
+        wide.push("any response field");
+    }
+    match wide.as_slice() {
+        [] => "CORS".to_owned(),
+        wide => format!("CORS with {}", wide.join(", ")),
     }
 }
 

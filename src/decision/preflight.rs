@@ -11,7 +11,7 @@ use super::{Cause, OwnAnswer, Refusal};
 use crate::policy::{Denial, Requirement};
 use crate::route::Target;
 use crate::snapshot::{Route, Snapshot, is_metadata_path};
-use crate::transform::origin_of;
+use crate::transform::{Preflight, origin_of};
 
 /// Returns the answer to a preflight for the metadata of a protected resource, or for a path whose
 /// routes have CORS rules, unless one of them lists `OPTIONS` itself. It comes before
@@ -44,7 +44,12 @@ pub(super) fn answer<'s>(
     }
     let Asked { route, has_method } = asked(snapshot, &wanted)?;
     let cors = route.config.heads.cors.as_ref()?;
-    let mut headers = cors.preflight(origin, &method, has_method);
+    let asked = Preflight {
+        origin,
+        method: &method,
+        fields: headers,
+    };
+    let mut headers = cors.preflight(asked, has_method);
     route.config.heads.response.complete(&mut headers);
     Some(OwnAnswer::Preflight {
         route: Some(route),

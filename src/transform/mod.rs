@@ -5,14 +5,16 @@ mod cors;
 mod field_names;
 mod header_rules;
 mod impersonation;
+mod origin;
 mod respond;
 mod rewrite;
 mod template;
 
-pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
+pub use cors::{Cors, FieldNames, Origins, Preflight, origin_of};
 pub use field_names::{FieldPattern, FieldSet, is_twin};
 pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value};
 pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
+pub use origin::{Origin, OriginError};
 pub use respond::Respond;
 pub use rewrite::{Rewrite, RewriteError};
 pub use template::{

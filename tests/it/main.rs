@@ -30,6 +30,7 @@ mod commands;
 mod connection_age;
 mod connections;
 mod connections_out;
+mod cors;
 mod credentials;
 mod cross_site;
 mod crossings;

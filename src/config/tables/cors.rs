@@ -8,7 +8,7 @@ use crate::config::language::{
     AnyKey, DefaultKey, Flag, Key, Reader, StrList, Subtable, Table, Text, Time,
 };
 use crate::route::MethodPattern;
-use crate::transform::{Cors, Origin, Origins};
+use crate::transform::{Cors, FieldNames, Origin, Origins};
 
 pub(super) static TABLE: Table = Table {
     path: "routes[].cors",
@@ -27,10 +27,13 @@ pub(super) static TABLE: Table = Table {
     refused: &[],
 };
 
+/// The value for every origin or field.
+const ANY: &str = "any";
+
 const ORIGINS: Key<StrList> = Key::new("origins", StrList)
     .doc(
-        "`any`, or origins as browsers send them; `*.` stands for exactly one label. `null` never \
-         matches.",
+        "`any`, or origins as browsers send them; `*.` stands for exactly one label, and `https://*` \
+         or `http://*` for every host and port of the scheme. `null` never matches.",
     )
     .example(r#"["https://app.example.com", "https://*.example.com"]"#);
 
@@ -40,7 +43,10 @@ const METHODS: Key<StrList> = Key::new("methods", StrList)
     .example(r#"["GET", "POST"]"#);
 
 const HEADERS: DefaultKey<StrList> = Key::new("headers", StrList)
-    .doc("The request fields that pages may set.")
+    .doc(
+        "The request fields that pages may set. `any` allows those that a preflight asks for, up to \
+         8 KiB of names; if one of them is no field name, none is allowed.",
+    )
     .example(r#"["authorization", "x-api-version"]"#)
     .or(&["authorization", "content-type"]);
 
@@ -48,14 +54,14 @@ const EXPOSE: Key<StrList> = Key::new("expose", StrList)
     .absent("no further fields")
     .doc(
         "The response fields that pages may read, besides `WWW-Authenticate`, `X-Request-ID` and \
-         `Retry-After`.",
+         `Retry-After`. `any` exposes all of them, with `credentials` by their names.",
     )
     .example(r#"["x-total-count"]"#);
 
 const CREDENTIALS: DefaultKey<Flag> = Key::new("credentials", Flag)
     .doc(
         "If true, requests may carry cookies, for `token_from = \"cookie:…\"`; not together with \
-         `any`.",
+         origins of every host (`any`, `https://*`, `http://*`).",
     )
     .example("true")
     .or(false);
@@ -83,21 +89,32 @@ pub(super) fn cors(outer: &mut Reader<'_>, key: &Key<Subtable>) -> Option<Arc<Co
         credentials: reader.get(&CREDENTIALS),
         max_age: reader.get(&MAX_AGE),
     };
-    if cors.credentials && cors.origins == Origins::Any {
-        reader.problem(
-            reader.key_span(&CREDENTIALS),
-            "\"credentials\" with origins = \"any\" would let every page read the data of its \
-             visitors: name the origins",
+    if cors.credentials && cors.origins.take_any_host() {
+        let wide = any_host(texts.as_deref().unwrap_or_default());
+        let message = format!(
+            "\"credentials\" with origins = \"{wide}\" would let every page read the data of its \
+             visitors: name the origins"
         );
+        reader.problem(reader.key_span(&CREDENTIALS), message);
     }
     reader.finish();
     Some(Arc::new(cors))
 }
 
+/// Returns the first text that stands for the pages of every host.
+fn any_host(texts: &[Text]) -> &str {
+    let mut texts = texts.iter().map(|text| text.text.as_str());
+    let wide = texts.find(|text| match Origin::parse(text) {
+        Ok(origin) => origin.is_of_any_host(),
+        Err(_) => *text == ANY,
+    });
+    wide.unwrap_or(ANY)
+}
+
 /// Returns the origins that a key names, or `Any`.
 pub(super) fn origins(reader: &Reader<'_>, key: &dyn AnyKey, texts: &[Text]) -> Origins {
     if let [only] = texts
-        && only.text == "any"
+        && only.text == ANY
     {
         return Origins::Any;
     }
@@ -125,17 +142,35 @@ fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
     Some(methods)
 }
 
-fn names(reader: &Reader<'_>, key: &dyn AnyKey, texts: &[Text]) -> Vec<HeaderName> {
+/// Returns the field names that a key lists, or `Any`.
+fn names(reader: &Reader<'_>, key: &dyn AnyKey, texts: &[Text]) -> FieldNames {
+    if let [only] = texts
+        && only.text == ANY
+    {
+        return FieldNames::Any;
+    }
     let mut names = Vec::new();
     for text in texts {
+        if text.text == ANY {
+            let message = format!(
+                "\"{}\" has \"any\" beside other names: write \"any\" alone, or leave it out",
+                key.name()
+            );
+            reader.problem(text.span, message);
+            continue;
+        }
         match HeaderName::from_bytes(text.text.as_bytes()) {
             Ok(name) if text.text != "*" => names.push(name),
             _ => {
                 let (key, name) = (key.name(), &text.text);
                 let message = format!("\"{key}\" has \"{name}\", which is not a field name");
-                reader.problem(text.span, message);
+                let hint = "every field is \"any\"";
+                match name.as_str() {
+                    "*" => reader.problem_with_hint(text.span, message, hint),
+                    _ => reader.problem(text.span, message),
+                }
             }
         }
     }
-    names
+    FieldNames::These(names)
 }

@@ -110,7 +110,7 @@ pub(super) const COOKIE_ORIGINS: Key<StrList> = Key::new("cookie_origins", StrLi
         "The origins whose pages may use a token in a cookie for WebSockets and for methods other \
          than `GET`, `HEAD` and `OPTIONS`, besides the origin of the route itself and the origins \
          that `cors` lists; others get 403 `cross_site_request`. `any` turns the check off, and \
-         `check` notes it.",
+         `check` notes it; `https://*`, which would do nearly so, is an error.",
     )
     .not(&["allowed_origins", "csrf_origins", "trusted_origins"])
     .example(r#"["https://app.example.com"]"#);
@@ -429,6 +429,12 @@ fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
         let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): \
                        the upstream itself has to detect cross-site request forgery";
         reader.note(reader.key_span(&COOKIE_ORIGINS), message);
+    } else if origins.take_any_host() {
+        let message = "\"cookie_origins\" has the pages of every host of a scheme: each of them could \
+                       act with its visitors' tokens";
+        let hint = "name the origins, or write \"any\" if the upstream itself detects cross-site \
+                    request forgery";
+        reader.problem_with_hint(reader.key_span(&COOKIE_ORIGINS), message, hint);
     }
     Some(origins)
 }
