@@ -16,6 +16,7 @@
 //! | [`token`] | bearer tokens: from a header to a principal |
 //! | [`issuer`] | the trusted issuers and their keys |
 //! | [`policy`] | the decision about a request; uses `std` only |
+//! | [`lambda`] | the events and answers of functions behind an Invoke API |
 //! | [`upstream`] | connections to upstreams, load balancing and health |
 //! | [`web`] | the small HTTP client and server for everything but traffic |
 //! | [`net`] | addresses, dialling and byte streams, for upstreams, issuers and clients |
@@ -67,6 +68,7 @@ pub mod dev;
 pub mod gateway;
 pub mod import;
 pub mod issuer;
+pub mod lambda;
 pub mod net;
 pub mod policy;
 pub mod proxy;

@@ -13,8 +13,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "gateway server proxy decision route transform token issuer policy upstream web net tls config snapshot reload \
-         admin telemetry dev import clock",
+        "gateway server proxy decision lambda route transform token issuer policy upstream web net tls config snapshot \
+         reload admin telemetry dev import clock",
     ),
     (
         "gateway",
@@ -32,11 +32,11 @@ const ARROWS: &[(&str, &str)] = &[
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
-        "decision snapshot config route transform token policy upstream telemetry net tls carry_over clock",
+        "decision snapshot config lambda route transform token policy upstream telemetry net tls carry_over clock",
     ),
     (
         "decision",
-        "snapshot config route transform token policy upstream telemetry net tls clock",
+        "snapshot config lambda route transform token policy upstream telemetry net tls clock",
     ),
     (
         "snapshot",
@@ -44,18 +44,19 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "dev",
-        "config route transform token issuer policy upstream web net tls clock",
+        "config lambda route transform token issuer policy upstream web net tls clock",
     ),
     ("import", "config route policy net"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (
         "config",
-        "route transform token issuer policy upstream net tls clock",
+        "lambda route transform token issuer policy upstream net tls clock",
     ),
     ("token", "issuer transform policy net tls telemetry clock"),
     ("issuer", "web net telemetry clock"),
-    ("upstream", "web net tls telemetry carry_over clock"),
+    ("upstream", "lambda web net tls telemetry carry_over clock"),
+    ("lambda", "route policy telemetry"),
     ("web", "net tls clock"),
     ("net", "tls clock"),
     ("tls", ""),

@@ -1,0 +1,95 @@
+//! The facts of a request that its event is made from.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Version};
+
+use crate::policy::Principal;
+use crate::route::Pattern;
+
+/// The facts of a request that its event is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestFacts<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The path as the client sent it, not decoded.
+    pub path: &'r str,
+    /// The query as the client sent it, without tokens.
+    pub query: Option<&'r str>,
+    /// The header fields that the function gets.
+    pub fields: &'r HeaderMap,
+    /// The body; empty if the request has none.
+    pub body: &'r [u8],
+    /// The pattern of the route that matched, with the prefix of its group.
+    pub pattern: &'r Pattern,
+    /// The method that the route names; `None` if it takes any.
+    pub route_method: Option<&'r Method>,
+    /// The prefix of the group, if it is removed before forwarding.
+    pub prefix: Option<&'r str>,
+    /// The caller; `None` on a public route.
+    pub caller: Option<Caller<'r>>,
+    /// The address of the client, if it is known.
+    pub source: Option<IpAddr>,
+    /// The HTTP version of the request.
+    pub version: Version,
+    /// The host that the client asked for, with a port if there is one.
+    pub host: Option<&'r str>,
+    /// The id of the request.
+    pub request_id: &'r str,
+    /// The time of the request, since 1970.
+    pub since_epoch: Duration,
+}
+
+/// The caller of a route that requires a token.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'r> {
+    /// The contents of the token.
+    pub principal: &'r Principal,
+    /// Set if the route requires scopes.
+    pub needs_scopes: bool,
+}
+
+impl RequestFacts<'_> {
+    /// Returns the name of the protocol.
+    pub(super) fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2.0",
+            _ => "HTTP/1.1",
+        }
+    }
+
+    /// Returns the address of the client. Models of the event demand an address; without one it is
+    /// that of no host.
+    pub(super) fn source_ip(&self) -> String {
+        match self.source {
+            Some(address) => address.to_string(),
+            None => "0.0.0.0".to_owned(),
+        }
+    }
+
+    /// Returns the host without its port.
+    pub(super) fn domain_name(&self) -> &str {
+        let host = self.host.unwrap_or_default();
+        match host.rsplit_once(':') {
+            // The last colon of an address of IPv6 is inside of its brackets.
+            Some((name, port)) if !port.ends_with(']') => name,
+            _ => host,
+        }
+    }
+
+    /// Returns the first label of the host.
+    pub(super) fn domain_prefix(&self) -> &str {
+        let name = self.domain_name();
+        match name.split_once('.') {
+            Some((first, _)) => first,
+            None => name,
+        }
+    }
+
+    /// Returns the milliseconds since 1970.
+    pub(super) fn epoch_millis(&self) -> u64 {
+        u64::try_from(self.since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+}

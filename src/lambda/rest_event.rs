@@ -1,0 +1,162 @@
+//! The event of format 1.0, which a REST API sends. All of its members are always there.
+
+use std::collections::BTreeMap;
+
+use http::header::USER_AGENT;
+use serde::Serialize;
+
+use super::body::EventBody;
+use super::claims::{ClaimTexts, rest_claims};
+use super::fields::{AllValues, Fields, LastValues};
+use super::path::{self, PathParameters};
+use super::query::{Parameters, last_values, parameters};
+use super::request_time::request_time;
+use super::{Function, RequestFacts};
+
+/// The event of format 1.0.
+pub(super) struct RestEvent<'r> {
+    function: &'r Function,
+    facts: &'r RequestFacts<'r>,
+    body: Option<EventBody<'r>>,
+}
+
+/// Its members, in the order of API Gateway.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Members<'e> {
+    resource: &'e str,
+    path: &'e str,
+    http_method: &'e str,
+    headers: LastValues<'e>,
+    multi_value_headers: AllValues<'e>,
+    query_string_parameters: Option<BTreeMap<&'e str, &'e str>>,
+    multi_value_query_string_parameters: Option<&'e Parameters<'e>>,
+    path_parameters: Option<PathParameters<'e>>,
+    stage_variables: Option<BTreeMap<&'e str, &'e str>>,
+    request_context: RequestContext<'e>,
+    body: Option<&'e EventBody<'e>>,
+    is_base64_encoded: bool,
+}
+
+/// `requestContext`
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext<'e> {
+    account_id: &'e str,
+    api_id: &'e str,
+    /// Absent on a public route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<Authorizer<'e>>,
+    domain_name: &'e str,
+    domain_prefix: &'e str,
+    extended_request_id: &'e str,
+    http_method: &'e str,
+    identity: Identity<'e>,
+    path: &'e str,
+    protocol: &'e str,
+    request_id: &'e str,
+    request_time: String,
+    request_time_epoch: u64,
+    resource_id: Option<&'e str>,
+    resource_path: &'e str,
+    stage: &'e str,
+}
+
+#[derive(Serialize)]
+struct Authorizer<'e> {
+    claims: ClaimTexts<'e>,
+}
+
+/// `requestContext.identity`. The members that are always `null` are about callers with keys of AWS
+/// or with API keys.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity<'e> {
+    access_key: Option<&'e str>,
+    account_id: Option<&'e str>,
+    api_key: Option<&'e str>,
+    api_key_id: Option<&'e str>,
+    caller: Option<&'e str>,
+    cognito_authentication_provider: Option<&'e str>,
+    cognito_authentication_type: Option<&'e str>,
+    cognito_identity_id: Option<&'e str>,
+    cognito_identity_pool_id: Option<&'e str>,
+    principal_org_id: Option<&'e str>,
+    source_ip: String,
+    user: Option<&'e str>,
+    user_agent: Option<&'e str>,
+    user_arn: Option<&'e str>,
+}
+
+impl<'r> RestEvent<'r> {
+    pub(super) fn new(
+        function: &'r Function,
+        facts: &'r RequestFacts<'r>,
+        body: Option<EventBody<'r>>,
+    ) -> Self {
+        Self {
+            function,
+            facts,
+            body,
+        }
+    }
+}
+
+impl Serialize for RestEvent<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (function, facts) = (self.function, self.facts);
+        let resource = path::resource(facts);
+        let fields = Fields::of(facts.fields);
+        let query = parameters(facts.query);
+        let path_parameters = path::parameters(facts);
+        let has_query = !query.is_empty();
+        let members = Members {
+            resource: &resource,
+            path: path::path(facts),
+            http_method: facts.method.as_str(),
+            headers: LastValues(&fields),
+            multi_value_headers: AllValues(&fields),
+            query_string_parameters: has_query.then(|| last_values(&query)),
+            multi_value_query_string_parameters: has_query.then_some(&query),
+            path_parameters: (!path_parameters.is_empty()).then_some(path_parameters),
+            stage_variables: function.variables(),
+            request_context: request_context(function, facts, &fields, &resource),
+            body: self.body.as_ref(),
+            is_base64_encoded: self.body.as_ref().is_some_and(EventBody::is_base64),
+        };
+        members.serialize(serializer)
+    }
+}
+
+fn request_context<'e>(
+    function: &'e Function,
+    facts: &'e RequestFacts<'e>,
+    fields: &'e Fields<'e>,
+    resource: &'e str,
+) -> RequestContext<'e> {
+    let authorizer = facts.caller.map(|caller| Authorizer {
+        claims: rest_claims(&caller.principal.claims),
+    });
+    RequestContext {
+        account_id: &function.account_id,
+        api_id: &function.api_id,
+        authorizer,
+        domain_name: facts.domain_name(),
+        domain_prefix: facts.domain_prefix(),
+        extended_request_id: facts.request_id,
+        http_method: facts.method.as_str(),
+        identity: Identity {
+            source_ip: facts.source_ip(),
+            user_agent: fields.last(&USER_AGENT),
+            ..Identity::default()
+        },
+        path: facts.path,
+        protocol: facts.protocol(),
+        request_id: facts.request_id,
+        request_time: request_time(facts.since_epoch),
+        request_time_epoch: facts.epoch_millis(),
+        resource_id: None,
+        resource_path: resource,
+        stage: path::stage(function, facts),
+    }
+}
