@@ -14,6 +14,7 @@ use super::{
     Config, ErrorDetail, Errors, ForwardedFields, Issuer, Listener, Route, Server, Variable,
 };
 use crate::issuer::{Algorithm, KeySource};
+use crate::lambda::Function;
 use crate::policy::Requirement;
 use crate::route::{Ambiguity, Distinct, MethodPattern};
 use crate::token::{Audience, Source};
@@ -190,11 +191,21 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
         HostHeader::Preserve => "client's Host".into(),
         HostHeader::Named(name) => format!("Host {name}"),
     };
+    let host = match &upstream.lambda {
+        Some(function) => format!("{host}, {}", function_text(function)),
+        None => host,
+    };
     [
         upstream.name.to_string(),
         upstream.url.with_path("").to_string(),
         host,
     ]
+}
+
+/// Returns the function that an upstream is.
+fn function_text(function: &Function) -> String {
+    let (name, format) = (function.name.as_str(), function.event.as_str());
+    format!("function \"{name}\" with events {format}")
 }
 
 /// The settings that a route has unless it states others.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::issuer::{self, ProxyChoice};
+use crate::lambda::{EventFormat, MediaRange};
 use crate::net::Proxy;
 use crate::token::{Audience, LoggedClaim, LoggedClaims, Source};
 
@@ -164,7 +165,7 @@ fn every_key_arrives_where_it_belongs() {
             Some(Path::new("tests/vectors/config/parts/local.keys"))
         )
     );
-    let orders = &config.upstreams[1];
+    let orders = &config.upstreams[2];
     assert_eq!(
         (orders.dial_timeouts.connect, orders.response_timeout),
         (seconds(1), seconds(10))
@@ -177,6 +178,27 @@ fn every_key_arrives_where_it_belongs() {
         ),
         (seconds(4), 0, true)
     );
+}
+
+#[test]
+fn every_key_of_a_function_arrives() {
+    let config = every_key();
+    let upstream = &config.upstreams[0];
+    let function = upstream.lambda.as_deref().unwrap();
+    let name = "arn:aws:lambda:eu-west-1:123456789012:function:orders:live";
+    assert_eq!(function.name.as_str(), name);
+    assert_eq!(function.event, EventFormat::Http);
+    let binary: Vec<_> = function.binary.iter().map(MediaRange::to_string).collect();
+    assert_eq!(binary, ["image/*", "application/octet-stream"]);
+    assert_eq!(function.event_bytes, 1 << 20);
+    assert_eq!(&*function.account_id, "123456789012");
+    assert_eq!(&*function.api_id, "a1b2c3d4e5");
+    assert_eq!(function.stage.as_deref(), Some("prod"));
+    let variables = [("table", "orders"), ("zone", "a")];
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(function.stage_variables, variables);
+    assert_eq!(upstream.max_requests, Some(64));
+    assert_eq!(upstream.queue_timeout, upstream.response_timeout);
 }
 
 #[test]

@@ -117,7 +117,9 @@ pub(super) fn row(reason: Reason) -> Row {
         | Reason::MalformedField
         | Reason::MalformedBody => BAD_REQUEST,
         Reason::TargetTooLong => plain(StatusCode::URI_TOO_LONG, "URI Too Long"),
-        Reason::BodyTooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        Reason::BodyTooLarge | Reason::EventTooLarge => {
+            plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+        }
         Reason::BodyTimeout => plain(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         // Clients open another connection after this status alone.
         Reason::Misdirected => plain(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
@@ -131,11 +133,15 @@ pub(super) fn row(reason: Reason) -> Row {
         | Reason::UpstreamClosed
         | Reason::UpstreamRefused
         | Reason::UpstreamOverloaded
+        | Reason::FunctionThrottled
         | Reason::Overloaded => plain(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         Reason::RequestTimeout | Reason::UpstreamTimeout | Reason::UpstreamConnectTimeout => {
             plain(StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout")
         }
-        Reason::UpstreamProtocolError => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
+        Reason::UpstreamProtocolError
+        | Reason::FunctionError
+        | Reason::FunctionAnswer
+        | Reason::InvocationRefused => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
         Reason::InternalError => plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
     }
 }

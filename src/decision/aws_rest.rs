@@ -109,6 +109,11 @@ pub(super) fn row(reason: Reason) -> &'static Row {
             body: Body::TooLarge,
             error_type: "",
         },
+        Reason::EventTooLarge => &Row {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            body: Body::Spaced("Request Entity Too Large"),
+            ..BAD_REQUEST
+        },
         Reason::BodyTimeout => &Row {
             status: StatusCode::REQUEST_TIMEOUT,
             body: Body::Spaced("Request Timeout"),
@@ -130,9 +135,10 @@ pub(super) fn row(reason: Reason) -> &'static Row {
             body: Body::Spaced("Not Implemented"),
             ..BAD_REQUEST
         },
-        Reason::KeysUnavailable | Reason::UpstreamOverloaded | Reason::Overloaded => {
-            &SERVICE_UNAVAILABLE
-        }
+        Reason::KeysUnavailable
+        | Reason::UpstreamOverloaded
+        | Reason::FunctionThrottled
+        | Reason::Overloaded => &SERVICE_UNAVAILABLE,
         Reason::RequestTimeout | Reason::UpstreamTimeout => &Row {
             status: StatusCode::GATEWAY_TIMEOUT,
             body: Body::Spaced("Endpoint request timed out"),
@@ -146,7 +152,10 @@ pub(super) fn row(reason: Reason) -> &'static Row {
             body: Body::Spaced("Network error communicating with endpoint"),
             error_type: "InternalServerErrorException",
         },
-        Reason::UpstreamProtocolError => &Row {
+        Reason::UpstreamProtocolError
+        | Reason::FunctionError
+        | Reason::FunctionAnswer
+        | Reason::InvocationRefused => &Row {
             status: StatusCode::BAD_GATEWAY,
             body: Body::Spaced("Internal server error"),
             error_type: "InternalServerErrorException",

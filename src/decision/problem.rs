@@ -11,6 +11,7 @@ use super::form::{Form, set};
 use super::reason::Reason;
 use super::refusal::{AmbiguityRefusal, Cause, join};
 use crate::config::ErrorDetail;
+use crate::lambda::AnswerError;
 use crate::policy::{Denial, Scope};
 use crate::route::Ambiguity;
 use crate::telemetry::push_json;
@@ -52,7 +53,9 @@ impl Problem {
             // A 403 may have a challenge if other credentials would be enough (RFC 9110 §11.6.1): a
             // page that may use a token itself sends it in another place.
             Cause::CrossSite => problem.with_challenge(challenge(None, "", "")),
-            Cause::Overloaded | Cause::Upstream(Fault::Overloaded | Fault::Full) => {
+            Cause::Overloaded
+            | Cause::Upstream(Fault::Overloaded | Fault::Full)
+            | Cause::Function(AnswerError::Throttled) => {
                 problem.with_retry_after(OVERLOADED_RETRY_AFTER)
             }
             _ => problem,

@@ -567,6 +567,58 @@ impl Reason {
                 closes: false,
                 help: "No response head within `response_timeout`.",
             },
+            Self::EventTooLarge => &Row {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                code: "body_too_large",
+                client: "The request body is longer than is allowed here.",
+                operator: "the event for the function would be longer than the limit",
+                blame: Blame::Client,
+                closes: true,
+                help: "The event for a function would be longer than `event_bytes`: the body, \
+                    which takes a third more in base64, and all else of the request. The function \
+                    was not invoked. See [lambda.md](lambda.md).",
+            },
+            Self::FunctionError => &Row {
+                status: StatusCode::BAD_GATEWAY,
+                code: "upstream_failed",
+                client: "The upstream did not answer.",
+                operator: "the function failed",
+                blame: Blame::Upstream,
+                closes: false,
+                help: "The function threw an error, ran out of time or memory, or could not be \
+                    loaded. The log has the type of the error and the beginning of its message; \
+                    the client gets neither.",
+            },
+            Self::FunctionAnswer => &Row {
+                status: StatusCode::BAD_GATEWAY,
+                code: "upstream_failed",
+                client: "The upstream did not answer.",
+                operator: "the function's answer cannot be forwarded",
+                blame: Blame::Upstream,
+                closes: false,
+                help: "What the function returned is no answer of its format: the log says why. \
+                    See [lambda.md](lambda.md#answers).",
+            },
+            Self::FunctionThrottled => &Row {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "upstream_overloaded",
+                client: "Too many requests wait for the upstream; try again later.",
+                operator: "the Invoke API does not invoke the function more often (429)",
+                blame: Blame::Upstream,
+                closes: false,
+                help: "The Invoke API answered with 429: the function is invoked as often as it \
+                    may be at a time; with `Retry-After`.",
+            },
+            Self::InvocationRefused => &Row {
+                status: StatusCode::BAD_GATEWAY,
+                code: "upstream_failed",
+                client: "The upstream did not answer.",
+                operator: "the Invoke API did not invoke the function",
+                blame: Blame::Upstream,
+                closes: false,
+                help: "The Invoke API answered with another status than 200, which the log has: \
+                    404 where it knows no function of that name, 403 where it wants a signature.",
+            },
             Self::TooManyFields => &Row {
                 status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 code: "too_many_fields",

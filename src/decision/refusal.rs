@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::reason::Reason;
 use crate::config::Errors;
+use crate::lambda::AnswerError;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
@@ -86,6 +87,10 @@ pub enum Cause {
     Misdirected,
     /// The upstream failed to answer.
     Upstream(Fault),
+    /// The event for the function is longer than the limit.
+    EventTooLarge,
+    /// The function was not invoked, failed, or returned what cannot be forwarded.
+    Function(AnswerError),
     /// An HTTP/2 request has more fields than the limit. For HTTP/1.1 the parser refuses such a
     /// request.
     Fields,
@@ -180,6 +185,8 @@ impl Cause {
             Self::Upgrade => Reason::UpgradeNotAllowed,
             Self::Misdirected => Reason::Misdirected,
             Self::Upstream(fault) => fault_reason(fault),
+            Self::EventTooLarge => Reason::EventTooLarge,
+            Self::Function(error) => answer_reason(error),
             Self::Fields => Reason::TooManyFields,
             Self::Overloaded => Reason::Overloaded,
             Self::Defect => Reason::InternalError,
@@ -219,6 +226,7 @@ impl Cause {
                 .into(),
             Self::Deadline(limit) => format!("{sentence} {limit:?}").into(),
             Self::Upstream(fault) => fault.to_string().into(),
+            Self::Function(error) => error.to_string().into(),
             _ => sentence.into(),
         }
     }
@@ -247,6 +255,26 @@ fn token_reason(error: &TokenError) -> Reason {
         TokenError::RequiredClaim(_) => Reason::RequiredClaim,
         TokenError::SenderConstrained => Reason::SenderConstrainedToken,
         TokenError::ClientCertificate { .. } => Reason::WrongClientCertificate,
+    }
+}
+
+fn answer_reason(error: &AnswerError) -> Reason {
+    match error {
+        AnswerError::Failed { .. } => Reason::FunctionError,
+        AnswerError::Throttled => Reason::FunctionThrottled,
+        AnswerError::Refused(_) => Reason::InvocationRefused,
+        AnswerError::TooLong
+        | AnswerError::NotJson
+        | AnswerError::NotAnObject(_)
+        | AnswerError::UnknownMember(_)
+        | AnswerError::Twice(_)
+        | AnswerError::Mistyped { .. }
+        | AnswerError::Status(_)
+        | AnswerError::Base64
+        | AnswerError::FieldName(_)
+        | AnswerError::FieldValue(_)
+        | AnswerError::TooManyFields
+        | AnswerError::FieldsTooLong => Reason::FunctionAnswer,
     }
 }
 

@@ -89,6 +89,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
             dial_timeouts: DialTimeouts::each(second),
+            queue_timeout: second,
             dns_refresh: second,
             response_timeout: second,
             idle_timeout: second,
@@ -102,6 +103,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
                 bytes: 64 << 10,
                 fields: 100,
             },
+            lambda: None,
             terms: TlsSettings {
                 roots: Some("a certificate".into()),
                 ..TlsSettings::default()

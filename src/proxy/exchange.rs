@@ -215,6 +215,11 @@ impl Exchange {
         Some(&self.route()?.config.heads.response)
     }
 
+    /// Returns the address of the client: that which a trusted proxy names, or else the peer's.
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.client.or(self.peer.map(|peer| peer.ip()))
+    }
+
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
         self.origin.as_ref()
     }

@@ -38,15 +38,15 @@ pub(super) struct Forward<'v> {
 
 /// The deadlines of the bodies of a request and of its response.
 #[derive(Clone, Copy)]
-struct BodyDeadlines {
+pub(super) struct BodyDeadlines {
     /// The time for the next piece of a body.
-    idle: Duration,
+    pub(super) idle: Duration,
     /// The deadline of the request as a whole.
-    until: Option<Instant>,
+    pub(super) until: Option<Instant>,
 }
 
 impl BodyDeadlines {
-    fn new(route: &Route, server: &Server, began: Instant) -> Self {
+    pub(super) fn new(route: &Route, server: &Server, began: Instant) -> Self {
         let heads = &route.config.heads;
         Self {
             idle: heads.idle_body.unwrap_or(server.timeouts.idle_body),
@@ -54,7 +54,7 @@ impl BodyDeadlines {
         }
     }
 
-    fn timer(self) -> BodyTimer {
+    pub(super) fn timer(self) -> BodyTimer {
         BodyTimer::new(self.idle, self.until)
     }
 
@@ -186,7 +186,7 @@ impl<'v> Forward<'v> {
             }
             _ => None,
         };
-        self.make_head(&mut response, exchange);
+        head_to_client(self.route, self.removed_token, &mut response, exchange);
         if let Some(handshake) = handshake {
             let idle = exchange.view().snapshot.config.server.timeouts.tunnel;
             return switch(response, handshake, idle)
@@ -211,56 +211,72 @@ impl<'v> Forward<'v> {
         Ok(Response::from_parts(head, ReplySource::Upstream(relay)))
     }
 
-    /// Turns the head of the upstream's response into that of the client's.
-    fn make_head(&self, response: &mut Response<Reply<RequestBody>>, exchange: &Exchange) {
-        let (status, version) = (response.status(), response.version());
-        let fields = response.headers_mut();
-        // The status requires the field (RFC 9110 §15.5.22), though it is hop-by-hop. HTTP/2 has no
-        // such field: hyper removes it there.
-        let upgrade = match status {
-            StatusCode::UPGRADE_REQUIRED => fields.get(UPGRADE).cloned(),
-            _ => None,
-        };
-        headers::to_client(fields, version, exchange.request_id());
-        if let Some(upgrade) = upgrade {
-            fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            fields.insert(UPGRADE, upgrade);
-        }
-        if status == StatusCode::NO_CONTENT {
-            // A response without content has no length (RFC 9110 §8.6).
-            fields.remove(CONTENT_LENGTH);
-        }
-        let rules = &self.route.config.heads.response;
-        rules.apply(Direction::Response, fields);
-        if self.removed_token {
-            headers::keep_from_shared_caches(fields);
-        }
-        if let Some(cors) = &self.route.config.heads.cors {
-            cors.permit(exchange.origin(), fields);
-        }
-        *response.version_mut() = Version::HTTP_11;
-    }
-
     fn protocol_error(&self, what: &str) -> Refusal<'v> {
         let fault = Fault::Protocol(what.into());
         Refusal::at(self.route, Cause::Upstream(fault))
     }
 
-    /// Returns the refusal for a request without a response. A failure of the client's own upload
-    /// goes before the upstream's fault.
+    /// Returns the refusal for a request without a response.
     fn refused(&self, fault: Fault) -> Refusal<'v> {
-        let failure = self.upload.as_ref().and_then(UploadStatus::failure);
-        let cause = match (failure, self.route.config.heads.request_timeout) {
-            (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
-            (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
-            (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
-            (Some(UploadFailure::Disconnected), _) => Cause::BodyCut,
-            (_, Some(limit)) if self.deadlines.are_over() => Cause::Deadline(limit),
-            // The client's body ended early without an error of its own.
-            (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
-            _ => Cause::Upstream(fault),
-        };
+        let upload = self.upload.as_ref();
+        let cause = refused_cause(self.route, self.deadlines, upload, fault);
         Refusal::at(self.route, cause)
+    }
+}
+
+/// Turns the head of the upstream's response into that of the client's.
+pub(super) fn head_to_client<T>(
+    route: &Route,
+    removed_token: bool,
+    response: &mut Response<T>,
+    exchange: &Exchange,
+) {
+    let (status, version) = (response.status(), response.version());
+    let fields = response.headers_mut();
+    // The status requires the field (RFC 9110 §15.5.22), though it is hop-by-hop. HTTP/2 has no
+    // such field: hyper removes it there.
+    let upgrade = match status {
+        StatusCode::UPGRADE_REQUIRED => fields.get(UPGRADE).cloned(),
+        _ => None,
+    };
+    headers::to_client(fields, version, exchange.request_id());
+    if let Some(upgrade) = upgrade {
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, upgrade);
+    }
+    if status == StatusCode::NO_CONTENT {
+        // A response without content has no length (RFC 9110 §8.6).
+        fields.remove(CONTENT_LENGTH);
+    }
+    let rules = &route.config.heads.response;
+    rules.apply(Direction::Response, fields);
+    if removed_token {
+        headers::keep_from_shared_caches(fields);
+    }
+    if let Some(cors) = &route.config.heads.cors {
+        cors.permit(exchange.origin(), fields);
+    }
+    *response.version_mut() = Version::HTTP_11;
+}
+
+/// Returns the cause for which a request has no response. A failure of the client's own upload goes
+/// before the upstream's fault.
+pub(super) fn refused_cause(
+    route: &Route,
+    deadlines: BodyDeadlines,
+    upload: Option<&UploadStatus>,
+    fault: Fault,
+) -> Cause {
+    let failure = upload.and_then(UploadStatus::failure);
+    match (failure, route.config.heads.request_timeout) {
+        (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
+        (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
+        (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
+        (Some(UploadFailure::Disconnected), _) => Cause::BodyCut,
+        (_, Some(limit)) if deadlines.are_over() => Cause::Deadline(limit),
+        // The client's body ended early without an error of its own.
+        (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
+        _ => Cause::Upstream(fault),
     }
 }
 
@@ -268,7 +284,7 @@ impl<'v> Forward<'v> {
 ///
 /// # Errors
 /// A CONNECT for a WebSocket where the route allows none.
-fn handshake_of(
+pub(super) fn handshake_of(
     head: &request::Parts,
     body: &Incoming,
     route: &Route,
@@ -282,7 +298,7 @@ fn handshake_of(
 }
 
 /// Returns whether a response has no content, whatever its header fields state.
-fn has_no_content(method: &Method, status: StatusCode) -> bool {
+pub(super) fn has_no_content(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

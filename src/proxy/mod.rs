@@ -7,6 +7,7 @@ mod dates;
 mod exchange;
 mod finish;
 mod forward;
+mod function;
 mod headers;
 mod heads;
 mod profile_ids;
@@ -41,6 +42,7 @@ use reply_body::ReplySource;
 
 use crate::decision::{self, Cause, Destination, Refusal};
 use crate::net::Peer;
+use crate::snapshot::Handler;
 use crate::token::RequestContext;
 
 /// A path whose requests panic, in tests of this library only.
@@ -108,6 +110,11 @@ async fn walk<'v>(
     };
     let decision = routed.authorize(Some(&worker.cache), context).await?;
     exchange.decided(&decision);
+    if let Handler::Function(_) = decision.route.handler {
+        // Boxed: it would make the future of every other request larger.
+        let invoke = function::invoke(decision, view, exchange, peer, upgrades, head, body);
+        return Box::pin(invoke).await;
+    }
     let mut forward = Forward::begin(decision, view, exchange, peer, upgrades, head, body)?;
     forward.complete(exchange).await
 }

@@ -111,7 +111,10 @@ impl ReplyBody {
 }
 
 impl Relay {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let error = match Pin::new(&mut self.reply).poll_frame(cx) {
             // A body that has ended did so in time.
             Poll::Ready(None) => return Poll::Ready(None),

@@ -1,5 +1,6 @@
-//! The body of a request: read from the client as the upstream takes it, never buffered as a whole,
-//! guarded by timeouts, and counted where a limit applies.
+//! The body of a request: read from the client as the upstream takes it, guarded by timeouts, and
+//! counted where a limit applies. A forwarded body is never buffered as a whole; the event of a
+//! function is a body that the gateway made.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -53,6 +54,9 @@ pub enum RequestBody {
     Empty,
     /// A body that is read from the client as the upstream takes it.
     Streaming(Box<Streaming>),
+    /// A body that the gateway made; `None` once it was taken. Boxed, so that requests without it
+    /// stay small.
+    Whole(Box<Option<Bytes>>),
 }
 
 /// A request body that is read from the client while it is forwarded.
@@ -183,8 +187,12 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Streaming(body) = self.get_mut() else {
-            return Poll::Ready(None);
+        let body = match self.get_mut() {
+            Self::Streaming(body) => body,
+            Self::Empty => return Poll::Ready(None),
+            Self::Whole(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
         };
         match body.poll_next(cx) {
             Poll::Ready(Some(Err(error))) => {
@@ -199,6 +207,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Streaming(body) => body.incoming.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_none(),
         }
     }
 
@@ -206,6 +215,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming(body) => body.incoming.size_hint(),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact((**bytes).as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
         }
     }
 }

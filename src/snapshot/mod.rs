@@ -124,6 +124,8 @@ pub struct Route {
 pub enum Handler {
     /// An upstream: its index into [`Snapshot::upstreams`].
     Upstream(usize),
+    /// A function, which requests invoke: the index of its upstream.
+    Function(usize),
     /// The gateway itself, with this answer.
     Respond(Arc<Respond>),
     /// None: the route denies every method.
@@ -135,7 +137,7 @@ impl Handler {
     #[must_use]
     pub fn upstream(&self) -> Option<usize> {
         match self {
-            Self::Upstream(index) => Some(*index),
+            Self::Upstream(index) | Self::Function(index) => Some(*index),
             Self::Respond(_) | Self::Nobody => None,
         }
     }
@@ -358,7 +360,12 @@ impl<'s> Parts<'s> {
         Ok(match handler {
             config::Handler::Upstream(name) => {
                 let (index, upstream) = self.upstream(name)?;
-                (Handler::Upstream(index), Some(&upstream.settings))
+                let settings = &upstream.settings;
+                let handler = match settings.lambda {
+                    Some(_) => Handler::Function(index),
+                    None => Handler::Upstream(index),
+                };
+                (handler, Some(settings))
             }
             config::Handler::Respond(respond) => (Handler::Respond(Arc::clone(respond)), None),
             config::Handler::Nobody => (Handler::Nobody, None),

@@ -98,6 +98,16 @@ labels! {
         UpstreamConnectTimeout = "upstream_connect_timeout",
         /// The upstream does not answer in time.
         UpstreamTimeout = "upstream_timeout",
+        /// The event for a function is longer than the limit.
+        EventTooLarge = "event_too_large",
+        /// The function failed.
+        FunctionError = "function_error",
+        /// The answer of a function cannot be forwarded.
+        FunctionAnswer = "function_answer",
+        /// A function is invoked as often as it may be.
+        FunctionThrottled = "function_throttled",
+        /// The Invoke API did not invoke the function.
+        InvocationRefused = "invocation_refused",
         /// The head has more fields than the limit.
         TooManyFields = "too_many_fields",
         /// The gateway has as many requests as it may have.

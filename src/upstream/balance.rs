@@ -120,6 +120,16 @@ where
         &self.upstream
     }
 
+    /// Returns the permit for a request that is sent later; `None` if the upstream has no limit of
+    /// requests.
+    ///
+    /// # Errors
+    /// [`Fault::Full`]
+    pub fn admit(&self) -> Result<Option<RequestPermit>, Fault> {
+        RequestPermit::of(&self.upstream)
+            .inspect_err(|fault| self.upstream.metrics.faults.increment(fault.kind()))
+    }
+
     /// Sends a request and waits for the head of its response, at most for `limit` since the
     /// request was sent. For a request with a body, `sent` tells when the upstream last took a part
     /// of it, and the limit counts from there. In no case does it wait beyond `until`.
@@ -173,7 +183,10 @@ where
         request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
     ) -> Result<Response<Reply<B>>, Fault> {
-        let permit = RequestPermit::of(&self.upstream)?;
+        let permit = match request.permit.take() {
+            None => RequestPermit::of(&self.upstream)?,
+            admitted => admitted,
+        };
         let (response, active_request) = match &*self.endpoints {
             [only] => match only.pool.exchange(request).await {
                 Ok(response) => (response, None),

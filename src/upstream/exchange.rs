@@ -9,8 +9,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body::Body;
 
-use super::Fault;
 use super::replay_body::ReplayBody;
+use super::{Fault, RequestPermit};
 use crate::clock;
 
 /// Fields that the gateway adds to a request. A list is enough, since they are not looked up by
@@ -33,6 +33,8 @@ pub struct Outgoing<B> {
     is_spent: bool,
     /// Allocated only after a connection has refused the request.
     resends: Option<Box<Resends>>,
+    /// The permit of a request that was admitted before it is sent.
+    pub(super) permit: Option<RequestPermit>,
 }
 
 /// The body of a request to an upstream.
@@ -164,7 +166,14 @@ impl<B: Body> Outgoing<B> {
             body,
             is_spent: false,
             resends: None,
+            permit: None,
         }
+    }
+
+    /// Sets the permit that the upstream has given for the request already. It is held until the
+    /// end of the response.
+    pub fn admitted(&mut self, permit: Option<RequestPermit>) {
+        self.permit = permit;
     }
 
     /// Returns the method, and a function that hands over the memory of the request's fields,

@@ -38,6 +38,7 @@ pub(super) fn settings(url: &str) -> Settings {
         host: HostHeader::Upstream,
         protocol: Protocol::Http1,
         dial_timeouts: DialTimeouts::each(LONG),
+        queue_timeout: LONG,
         dns_refresh: LONG,
         response_timeout: LONG,
         idle_timeout: LONG,
@@ -51,6 +52,7 @@ pub(super) fn settings(url: &str) -> Settings {
             bytes: 64 << 10,
             fields: 100,
         },
+        lambda: None,
         terms: TlsSettings::default(),
     }
 }

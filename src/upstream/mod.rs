@@ -37,6 +37,7 @@ pub use load_balancing::Strategy;
 pub use outlier_detection::OutlierDetection;
 pub use pool::UpgradedConnection;
 pub use reply::Reply;
+pub use request_limit::RequestPermit;
 pub use retry::Retry;
 pub use settings::{EndpointSettings, HeadLimits, Health, HostHeader, Protocol, Settings};
 pub use upload_progress::UploadProgress;

@@ -8,7 +8,7 @@ use super::{Fault, Upstream};
 
 /// A permit for one request under way. Dropping it frees the permit.
 #[derive(Debug)]
-pub(super) struct RequestPermit(Arc<ConnectionLimit>);
+pub struct RequestPermit(Arc<ConnectionLimit>);
 
 impl RequestPermit {
     /// Returns a permit for one more request. `None` if the upstream has no limit: a counter that

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::uri::PathAndQuery;
 
 use super::{OutlierDetection, Retry, Strategy};
+use crate::lambda::Function;
 use crate::net::{DialTimeouts, Stream, Url};
 use crate::tls::{Alpn, TlsSettings};
 
@@ -34,6 +35,9 @@ pub struct Settings {
     pub protocol: Protocol,
     /// The timeouts for connecting: 504 beyond them.
     pub dial_timeouts: DialTimeouts,
+    /// The time that a request waits for a connection while there are as many as there may be: 504
+    /// beyond it.
+    pub queue_timeout: Duration,
     /// The time between two resolutions of a name.
     pub dns_refresh: Duration,
     /// The time from the last byte of the request to the response head: 504 beyond it.
@@ -56,6 +60,8 @@ pub struct Settings {
     pub resend_bytes: usize,
     /// The limits of a response head: 502 beyond them.
     pub response_head: HeadLimits,
+    /// The function that requests invoke, if the upstream is an Invoke API.
+    pub lambda: Option<Box<Function>>,
     /// The trusted roots, the client certificate and other TLS settings; only for https.
     pub terms: TlsSettings,
 }
@@ -123,6 +129,7 @@ impl Settings {
             health,
             dns_refresh,
             max_requests,
+            lambda,
             ..
         } = other.clone();
         Self {
@@ -134,6 +141,7 @@ impl Settings {
             health,
             dns_refresh,
             max_requests,
+            lambda,
             ..self.clone()
         } == *other
     }

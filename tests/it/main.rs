@@ -53,6 +53,8 @@ mod families;
 mod first_steps;
 mod forwarded;
 mod framing;
+mod function_answers;
+mod functions;
 mod grpc;
 mod h2spec;
 mod half_close;

@@ -157,6 +157,10 @@ impl Account<'_> {
             && let Some(upstream) = self.snapshot.upstreams.get(index)
         {
             let settings = &upstream.settings;
+            if let Some(function) = &settings.lambda {
+                let name = function.name.as_str();
+                says = format!("forwarded as an event of function \"{name}\"");
+            }
             says = format!("{says} to {} ({})", settings.name, settings.url);
             self.report.upstream = Some(settings.name.to_string());
         }

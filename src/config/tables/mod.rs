@@ -16,6 +16,7 @@ mod issuer;
 mod issuer_identity;
 mod jwks;
 mod key_access;
+mod lambda;
 mod limits;
 mod listeners;
 mod log;
@@ -74,6 +75,7 @@ pub(super) static TABLES: &[&Table] = &[
     &upstream::TABLE,
     &ejection::TABLE,
     &health::TABLE,
+    &lambda::TABLE,
     &shared::DEFAULTS,
     &route::TABLE,
     &group::TABLE,

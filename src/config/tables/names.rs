@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) upstreams: Defined,
     /// The `iss` of each entry of `[issuers]`; several for an entry with tenants.
     iss: HashMap<String, HashSet<Arc<str>>>,
+    /// The upstreams that are functions.
+    functions: HashSet<String>,
 }
 
 impl Names {
@@ -26,7 +28,13 @@ impl Names {
             issuers: Defined::new(issuers),
             upstreams: Defined::new(upstreams),
             iss: HashMap::new(),
+            functions: functions(upstreams),
         }
+    }
+
+    /// Returns whether an upstream is a function.
+    pub(super) fn is_function(&self, upstream: &str) -> bool {
+        self.functions.contains(upstream)
     }
 
     /// Learns the `iss` of the entries without problems.
@@ -44,6 +52,17 @@ impl Names {
         let common = one.intersection(other).min()?;
         Some(common)
     }
+}
+
+/// Returns the upstreams that have the table of a function.
+fn functions(upstreams: &[(Text, &Table)]) -> HashSet<String> {
+    let mut functions = HashSet::new();
+    for (name, table) in upstreams {
+        if table.get("lambda").is_some() {
+            functions.insert(name.text.clone());
+        }
+    }
+    functions
 }
 
 /// The limit on the misspelled names that get a suggestion: each is compared with every defined

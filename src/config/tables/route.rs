@@ -10,6 +10,7 @@ use serde_json::json;
 use super::errors::Errors;
 use super::handler::Handler;
 use super::header_rules::LocatedRules;
+use super::lambda::refuse_for_functions;
 use super::names::Names;
 use super::public_url::{below, is_for};
 use super::requirement::{
@@ -293,6 +294,7 @@ pub(super) fn route(
     let shared = Shared::read(&mut reader, names).within(&inherited.shared);
     let handler = handler(&reader, &shared, &methods);
     check_shared(&reader, &shared, &methods);
+    refuse_for_functions(&reader, &shared, names, &[&REWRITE]);
     let issuers = issuers(&reader, &methods, &shared, names);
     let rewrite = rewrite(&mut reader, pattern.as_ref());
     if let Some(pattern) = &pattern {

@@ -3,6 +3,7 @@
 use super::ejection::{self, ejection};
 use super::endpoints::{ENDPOINTS, URL, endpoints};
 use super::health::{self, health};
+use super::lambda::{self, lambda};
 use super::names::check_name;
 use super::upstream_tls::{
     CA_FILE, CLIENT_CERT_FILE, CLIENT_KEY_FILE, SERVER_NAME, VERIFY, tls_settings,
@@ -10,8 +11,10 @@ use super::upstream_tls::{
 use crate::config::context::Context;
 use crate::config::language::document;
 use crate::config::language::{
-    Choice, Count, DefaultKey, KIB, Key, MIB, Reader, Size, Str, Subtable, Table, Text, Time,
+    AnyKey, Choice, Count, DefaultKey, KIB, Key, MIB, Reader, Size, Str, Subtable, Table, Text,
+    Time,
 };
+use crate::lambda::Function;
 use crate::net::DialTimeouts;
 use crate::route::is_authority;
 use crate::upstream::{HeadLimits, HostHeader, Protocol, Retry, Settings, Strategy};
@@ -48,6 +51,7 @@ pub(super) static TABLE: Table = Table {
         &CLIENT_KEY_FILE,
         &SERVER_NAME,
         &VERIFY,
+        &LAMBDA,
     ],
     refused: &[],
 };
@@ -182,7 +186,8 @@ const MAX_CONNECTIONS: DefaultKey<Count<usize>> = Key::new(
 )
 .doc(
     "Connections to it, of all workers together. With HTTP/1.1 this is the number of requests \
-     that it has at a time. At the limit requests wait, no longer than `connect_timeout`.",
+     that it has at a time. At the limit requests wait, no longer than `connect_timeout`; with \
+     `lambda`, no longer than `response_timeout`.",
 )
 .example("100")
 .or(8192);
@@ -196,12 +201,13 @@ const MAX_PENDING: DefaultKey<Count<usize>> = Key::new("max_pending", Count::new
     .or(1024);
 
 const MAX_REQUESTS: Key<Count<usize>> = Key::new("max_requests", Count::new(1, 1_000_000))
-    .absent("no limit")
+    .absent("no limit; 64 with `lambda`")
     .doc(
         "Requests to it that are in progress, up to the end of their responses, of all workers \
          together. Further ones are answered with 503 and `Retry-After` at once. With HTTP/2 it \
          limits what `max_connections` does not. Requests are counted only if it is set, because \
-         all workers share the count.",
+         all workers share the count. With `lambda` a request counts from its head on, since its \
+         body is kept in memory.",
     )
     .example("10000");
 
@@ -233,6 +239,31 @@ const RESPONSE_HEAD_FIELDS: DefaultKey<Count<usize>> = Key::new(
 .example("200")
 .or(100);
 
+const LAMBDA: Key<Subtable> = Key::new("lambda", Subtable(&lambda::TABLE))
+    .absent("requests are forwarded")
+    .doc("The function that requests to the upstream invoke, instead of being forwarded.")
+    .not(&["function"])
+    .example(r#"{ function = "function", event = "1.0" }"#);
+
+/// The requests that a function has at a time. Each of them takes up to some 13 MiB of memory.
+const FUNCTION_REQUESTS: usize = 64;
+
+/// Keys that have no effect on an upstream that is a function, each with the reason.
+const MEANINGLESS: [(&dyn AnyKey, &str); 6] = [
+    (&PROTOCOL, "an invocation is an HTTP/1.1 request"),
+    (
+        &HEALTH,
+        "a probe would be no invocation, and an Invoke API answers nothing else",
+    ),
+    (&RETRIES, NO_RETRY),
+    (&RETRY_PERCENT, NO_RETRY),
+    (&RETRY_MIN, NO_RETRY),
+    (&RESEND_BYTES, NO_RETRY),
+];
+
+const NO_RETRY: &str = "an invocation that was sent is not sent again, because the function may \
+                        have run";
+
 pub(super) fn upstreams(context: &Context, tables: &[(Text, &document::Table)]) -> Vec<Settings> {
     let mut all = Vec::new();
     for (name, table) in tables {
@@ -246,6 +277,9 @@ pub(super) fn upstreams(context: &Context, tables: &[(Text, &document::Table)]) 
 fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
     check_name(&reader, name);
     let endpoints = endpoints(&mut reader);
+    let urls: Vec<_> = endpoints.iter().map(|endpoint| &endpoint.url).collect();
+    let lambda = lambda(&mut reader, &LAMBDA, &urls);
+    refuse_meaningless(&reader);
     let url = endpoints.first().map(|endpoint| endpoint.url.clone());
     let host = host(&mut reader);
     let balance = reader.get(&BALANCE);
@@ -263,12 +297,16 @@ fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
     };
     let dns_refresh = reader.get(&DNS_REFRESH);
     let response_timeout = reader.get(&RESPONSE_TIMEOUT);
+    let queue_timeout = match &lambda {
+        Some(_) => response_timeout,
+        None => dial_timeouts.connect,
+    };
     let idle_timeout = reader.get(&IDLE_TIMEOUT);
     let max_idle = reader.get(&MAX_IDLE);
     let connection_age = reader.get(&CONNECTION_AGE);
     let max_connections = reader.get(&MAX_CONNECTIONS);
     let max_pending = reader.get(&MAX_PENDING);
-    let max_requests = reader.find(&MAX_REQUESTS);
+    let max_requests = max_requests(&mut reader, lambda.as_ref());
     let resend_bytes = resend_bytes(&mut reader, protocol);
     let response_head = HeadLimits {
         bytes: reader.get(&RESPONSE_HEAD_BYTES),
@@ -288,6 +326,7 @@ fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
         host,
         protocol,
         dial_timeouts,
+        queue_timeout,
         dns_refresh,
         response_timeout,
         idle_timeout,
@@ -298,8 +337,40 @@ fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
         max_requests,
         resend_bytes,
         response_head,
+        lambda: lambda.map(Box::new),
         terms,
     })
+}
+
+/// Returns the limit of requests under way. Functions have a limit in any case: their requests are
+/// kept in memory.
+fn max_requests(reader: &mut Reader<'_>, lambda: Option<&Function>) -> Option<usize> {
+    let limit = reader.find(&MAX_REQUESTS);
+    limit.or(lambda.map(|_| FUNCTION_REQUESTS))
+}
+
+/// Reports keys that have no effect on a function.
+fn refuse_meaningless(reader: &Reader<'_>) {
+    if !reader.has(&LAMBDA) {
+        return;
+    }
+    for (key, why) in MEANINGLESS {
+        if reader.has(key) {
+            let name = key.name();
+            let message = format!("\"{name}\" has no effect beside \"lambda\": {why}");
+            reader.problem_with_hint(reader.key_span(key), message, "leave it out");
+        }
+    }
+    if reader
+        .peek(&HOST)
+        .is_some_and(|host| host.text == "preserve")
+    {
+        reader.problem_with_hint(
+            reader.value_span(&HOST),
+            "\"host\" is \"preserve\", but the client's Host is a part of the event",
+            "leave it out, or name the host of the Invoke API",
+        );
+    }
 }
 
 /// Returns the bytes of a request body that are kept for sending it again.

@@ -79,7 +79,7 @@ where
         return Ok(Acquired::Freed(carrier));
     }
     let _waiting = Waiting::begin(upstream, &connections.waiting).ok_or(Fault::Overloaded)?;
-    let deadline = clock::monotonic() + upstream.settings.dial_timeouts.connect;
+    let deadline = clock::monotonic() + upstream.settings.queue_timeout;
     let mut permit = pin!(upstream.connection_limit.clone().acquire());
     let mut late = pin!(sleep_until(deadline.into()));
     upstream.connection_limit.wanted.notify_waiters();

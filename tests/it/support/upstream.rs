@@ -424,8 +424,14 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
     if is_probe && forwarded.iter().any(|name| count(name) > 0) {
         broken.push("a probe as if it were forwarded".to_owned());
     }
+    // An invocation is the gateway's own request as well: the client's fields are in its event.
+    let is_invocation = arrival.target.starts_with("/2015-03-31/");
+    if is_invocation {
+        check_invocation(arrival, &mut broken);
+    }
     let is_told = count("x-forwarded-for").max(count("forwarded")) == 1;
-    if !is_probe && (count("x-request-id") != 1 || count("via") == 0 || !is_told) {
+    let is_own = is_probe || is_invocation;
+    if !is_own && (count("x-request-id") != 1 || count("via") == 0 || !is_told) {
         broken.push("no request id, Via, or X-Forwarded-For or Forwarded".to_owned());
     }
     if !arrival.target.starts_with('/') {
@@ -450,5 +456,17 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
     if !broken.is_empty() {
         let what = format!("{broken:?} in {}", String::from_utf8_lossy(head));
         state.violations.lock().unwrap().push(what);
+    }
+}
+
+/// Checks that nothing of the client is in the head of an invocation.
+fn check_invocation(arrival: &Arrival, broken: &mut Vec<String>) {
+    if arrival.method != "POST" {
+        broken.push(format!("an invocation with {}", arrival.method));
+    }
+    for (name, _) in &arrival.fields {
+        if !matches!(&**name, "host" | "content-type" | "content-length") {
+            broken.push(format!("{name} in an invocation"));
+        }
     }
 }

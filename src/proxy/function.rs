@@ -1,0 +1,367 @@
+//! Invokes the function that an upstream is, and turns its answer into the client's response.
+//!
+//! Unlike a forwarded request, the request and the answer are kept in memory as a whole. A permit of
+//! the upstream, taken before the body is read, bounds how many are kept at a time. Of the client's
+//! request nothing but the event reaches the Invoke API: its fields are the gateway's own.
+
+use std::future::poll_fn;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::body_timer::BodyError;
+use super::exchange::Exchange;
+use super::forward::{BodyDeadlines, handshake_of, has_no_content, head_to_client, refused_cause};
+use super::headers::{self, Forwarding};
+use super::reply_body::{Relay, ReplySource};
+use super::request_body::{RequestBody, UploadFailure, UploadStatus};
+use super::upgrade::Upgrades;
+use super::worker::View;
+use crate::clock;
+use crate::decision::{Cause, Decision, Refusal, check_body, forwarded};
+use crate::lambda::{
+    self, Answer, AnswerError, AnswerLimits, Caller, Function, MAX_PAYLOAD, RequestFacts,
+};
+use crate::net::Peer;
+use crate::policy::{Permit, Requirement};
+use crate::route::MethodPattern;
+use crate::snapshot::Route;
+use crate::token::Carrier;
+use crate::transform::Direction;
+use crate::upstream::{AddedFields, Fault, Outgoing, Reply, UpstreamClient};
+
+/// The field by which the Invoke API says that the function failed.
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+
+/// A permitted request that invokes a function.
+struct Invocation<'v, 'r> {
+    route: &'v Route,
+    requirement: &'v Requirement,
+    permit: Permit,
+    carrier: Option<Carrier>,
+    view: &'v View,
+    upstream: &'v UpstreamClient<RequestBody>,
+    function: &'v Function,
+    peer: &'r Peer,
+    deadlines: BodyDeadlines,
+}
+
+/// Invokes the function of a route, and returns the client's response. It consumes the permit of
+/// the decision: without a permit no function is invoked.
+///
+/// # Errors
+/// A [`Refusal`]: 400, 408, 413, 502, 503 or 504.
+pub(super) async fn invoke<'v>(
+    decision: Decision<'v>,
+    view: &'v View,
+    exchange: &mut Exchange,
+    peer: &Peer,
+    upgrades: &Upgrades,
+    head: request::Parts,
+    body: Incoming,
+) -> Result<Response<ReplySource>, Refusal<'v>> {
+    let Decision {
+        entry,
+        route,
+        permit,
+        carrier,
+        ..
+    } = decision;
+    let index = route.handler.upstream();
+    let Some(upstream) = index.and_then(|index| view.upstreams.get(index)) else {
+        return Err(Refusal::at(route, Cause::Defect));
+    };
+    let Some(function) = &upstream.upstream().settings.lambda else {
+        return Err(Refusal::at(route, Cause::Defect));
+    };
+    upgrades.set_response_timeout(route.response_timeout);
+    // A CONNECT for a WebSocket is refused; no route to a function allows one.
+    if let Err(cause) = handshake_of(&head, &body, route) {
+        return Err(Refusal::at(route, cause));
+    }
+    check_body(route, body.size_hint().lower())?;
+    let server = &view.snapshot.config.server;
+    let invocation = Invocation {
+        route,
+        requirement: &entry.requirement,
+        permit,
+        carrier,
+        view,
+        upstream,
+        function,
+        peer,
+        deadlines: BodyDeadlines::new(route, server, exchange.began().monotonic),
+    };
+    let answered = invocation.run(exchange, upgrades, head, body).await;
+    answered.map_err(|cause| Refusal::at(route, cause))
+}
+
+impl<'v> Invocation<'v, '_> {
+    async fn run(
+        &self,
+        exchange: &mut Exchange,
+        upgrades: &Upgrades,
+        head: request::Parts,
+        body: Incoming,
+    ) -> Result<Response<ReplySource>, Cause> {
+        let permit = self.upstream.admit().map_err(Cause::Upstream)?;
+        let body = self.read_body(exchange, upgrades, body).await?;
+        let removed_token = self.query_without_tokens(&head);
+        let event = self.event(head, removed_token.as_deref(), &body, exchange)?;
+        drop(body);
+        let mut outgoing = Outgoing::new(self.request_head(), AddedFields::new(), event);
+        outgoing.admitted(permit);
+        let limit = self.route.response_timeout;
+        let sent = self
+            .upstream
+            .send(&mut outgoing, limit, self.deadlines.until, None)
+            .await;
+        let response = sent.map_err(|fault| self.cause(None, fault))?;
+        let took = clock::monotonic() - outgoing.departed();
+        self.upstream.upstream().metrics.duration.observe(took);
+        let answer = self.read_answer(response).await?;
+        Ok(self.respond(answer, removed_token.is_some(), exchange))
+    }
+
+    /// Reads the whole body of the request, within the limits of the route and of the event.
+    async fn read_body(
+        &self,
+        exchange: &mut Exchange,
+        upgrades: &Upgrades,
+        body: Incoming,
+    ) -> Result<Bytes, Cause> {
+        let (most, too_long) = self.body_limit();
+        let announced = body.size_hint();
+        if announced.lower() > most {
+            return Err(too_long);
+        }
+        let (mut body, upload) = RequestBody::new(
+            body,
+            Some(most),
+            self.deadlines.timer(),
+            exchange.view(),
+            upgrades.bodies(),
+        );
+        let Some(upload) = upload else {
+            return Ok(Bytes::new());
+        };
+        exchange.uploads(&upload);
+        let expected = announced
+            .exact()
+            .and_then(|bytes| usize::try_from(bytes).ok());
+        let mut whole = BytesMut::with_capacity(expected.unwrap_or_default());
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return Err(match upload.failure() {
+                    Some(UploadFailure::TooLarge) => too_long,
+                    _ => self.cause(Some(&upload), Fault::Request),
+                });
+            };
+            // Trailers are left out: an event has no place for them.
+            if let Some(data) = frame.data_ref() {
+                whole.extend_from_slice(data);
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Returns the most bytes of the body, and the cause for a longer one.
+    fn body_limit(&self) -> (u64, Cause) {
+        let of_event = self.function.event_bytes as u64;
+        match self.route.config.body_bytes {
+            Some(of_route) if of_route <= of_event => (of_route, Cause::BodyTooLarge),
+            _ => (of_event, Cause::EventTooLarge),
+        }
+    }
+
+    /// Returns the query that the function gets in place of the client's, if a token was removed
+    /// from it.
+    fn query_without_tokens(&self, head: &request::Parts) -> Option<String> {
+        headers::query_without_tokens(head.uri.query(), self.route, self.carrier)
+    }
+
+    /// Returns the event, as the body of the invocation.
+    fn event(
+        &self,
+        mut head: request::Parts,
+        query: Option<&str>,
+        body: &[u8],
+        exchange: &Exchange,
+    ) -> Result<RequestBody, Cause> {
+        let host = forwarded::requested_host(&head.uri, &head.headers);
+        self.make_fields(&mut head, host.as_ref(), exchange);
+        let facts = RequestFacts {
+            method: &head.method,
+            path: head.uri.path(),
+            query: query.or(head.uri.query()),
+            fields: &head.headers,
+            body,
+            pattern: &self.route.config.pattern,
+            route_method: route_method(self.route, &head.method),
+            prefix: self.route.config.strip.as_deref(),
+            caller: self.permit.principal().map(|principal| Caller {
+                principal,
+                needs_scopes: matches!(self.requirement, Requirement::Scopes(_)),
+            }),
+            source: exchange.source(),
+            version: head.version,
+            host: host.as_ref().and_then(|host| host.to_str().ok()),
+            request_id: exchange.request_id().to_str().unwrap_or_default(),
+            since_epoch: exchange.began().since_epoch,
+        };
+        match lambda::event(self.function, &facts) {
+            Ok(event) => Ok(RequestBody::Whole(Box::new(Some(event.into())))),
+            Err(lambda::EventTooLong) => Err(Cause::EventTooLarge),
+        }
+    }
+
+    /// Turns the client's fields into those of the event: the fields that an upstream would get,
+    /// but with the host that the client asked for.
+    fn make_fields(
+        &self,
+        head: &mut request::Parts,
+        host: Option<&HeaderValue>,
+        exchange: &Exchange,
+    ) {
+        let snapshot = &self.view.snapshot;
+        let forwarding = Forwarding {
+            peer: self.peer,
+            server: &snapshot.config.server,
+            route: self.route,
+            claim_headers: &snapshot.claim_headers,
+            principal: self.permit.principal(),
+            carrier: self.carrier,
+            request_id: exchange.request_id(),
+            host: host.cloned(),
+            version: head.version,
+        };
+        let fields = &mut head.headers;
+        for (name, value) in headers::to_upstream(fields, &forwarding) {
+            if name != TE {
+                fields.append(name, value);
+            }
+        }
+        match host {
+            Some(host) => fields.insert(HOST, host.clone()),
+            None => fields.remove(HOST),
+        };
+        let rules = &self.route.config.heads.request;
+        rules.apply(Direction::Request, fields);
+    }
+
+    /// Returns the head of the invocation.
+    fn request_head(&self) -> request::Parts {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.function.name.invocation().clone();
+        let fields = request.headers_mut();
+        if let Some(host) = &self.route.host {
+            fields.insert(HOST, host.clone());
+        }
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.into_parts().0
+    }
+
+    /// Reads the whole answer.
+    async fn read_answer(&self, response: Response<Reply<RequestBody>>) -> Result<Answer, Cause> {
+        let (head, reply) = response.into_parts();
+        match head.status {
+            StatusCode::OK => {}
+            StatusCode::TOO_MANY_REQUESTS => return Err(Cause::Function(AnswerError::Throttled)),
+            other => return Err(Cause::Function(AnswerError::Refused(other.as_u16()))),
+        }
+        let expected = reply.size_hint().lower();
+        if expected > MAX_PAYLOAD as u64 {
+            return Err(Cause::Function(AnswerError::TooLong));
+        }
+        let mut payload = BytesMut::with_capacity(usize::try_from(expected).unwrap_or_default());
+        let mut relay = Relay {
+            reply,
+            timer: self.deadlines.timer(),
+            upload: None,
+        };
+        while let Some(frame) = poll_fn(|cx| relay.poll_next(cx)).await {
+            let frame = frame.map_err(|error| self.cut_off(error))?;
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            if data.len() > MAX_PAYLOAD - payload.len() {
+                return Err(Cause::Function(AnswerError::TooLong));
+            }
+            payload.extend_from_slice(data);
+        }
+        let settings = &self.upstream.upstream().settings;
+        let limits = AnswerLimits {
+            field_bytes: settings.response_head.bytes,
+            fields: settings.response_head.fields,
+        };
+        let has_failed = head.headers.contains_key(FUNCTION_ERROR);
+        let answer = Answer::parse(&payload.freeze(), has_failed, self.function.event, limits);
+        answer.map_err(Cause::Function)
+    }
+
+    /// Returns the cause for an answer that ended early.
+    fn cut_off(&self, error: BodyError) -> Cause {
+        let fault = match error {
+            BodyError::Upstream(error) => Fault::Closed(error),
+            _ => Fault::ResponseTimeout(self.deadlines.idle),
+        };
+        self.cause(None, fault)
+    }
+
+    fn cause(&self, upload: Option<&UploadStatus>, fault: Fault) -> Cause {
+        refused_cause(self.route, self.deadlines, upload, fault)
+    }
+
+    /// Returns the client's response.
+    fn respond(
+        &self,
+        answer: Answer,
+        removed_token: bool,
+        exchange: &Exchange,
+    ) -> Response<ReplySource> {
+        let Answer {
+            status,
+            mut fields,
+            body,
+        } = answer;
+        remove_framing(&mut fields);
+        let body = if has_no_content(exchange.method(), status) {
+            None
+        } else {
+            Some(body)
+        };
+        let mut response = Response::new(ReplySource::Own(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        head_to_client(self.route, removed_token, &mut response, exchange);
+        response
+    }
+}
+
+/// Returns the method that the route names for a request; `None` if it takes any.
+fn route_method<'v>(route: &'v Route, method: &Method) -> Option<&'v Method> {
+    let names = |wanted: &Method| {
+        let mut methods = route.config.methods.iter();
+        methods.find_map(|(pattern, _)| match pattern {
+            MethodPattern::One(named) if named == wanted => Some(named),
+            _ => None,
+        })
+    };
+    match names(method) {
+        None if *method == Method::HEAD => names(&Method::GET),
+        found => found,
+    }
+}
+
+/// Removes the fields that frame the answer. The gateway frames its responses itself, whatever a
+/// function says of its own.
+fn remove_framing(fields: &mut HeaderMap) {
+    for name in [CONTENT_LENGTH, TRAILER, UPGRADE] {
+        fields.remove(name);
+    }
+}
