@@ -11,7 +11,7 @@ use http::Method;
 use super::language::printable::printable;
 use super::language::units::{show_duration, show_size};
 use super::{
-    Config, ErrorDetail, Errors, ForwardedFields, Issuer, Listener, Route, Server, Variable,
+    Config, ErrorDetail, Errors, ForwardedFields, Group, Issuer, Listener, Route, Server, Variable,
 };
 use crate::issuer::{Algorithm, KeySource};
 use crate::lambda::Function;
@@ -43,6 +43,11 @@ pub fn effective_policy(config: &Config) -> String {
         routes.extend(route_rows(&defaults, route));
     }
     write_section(&mut out, "routes", &routes);
+    let mut groups = Vec::new();
+    for group in &config.groups {
+        groups.extend(group_row(&config.errors, group));
+    }
+    write_section(&mut out, "paths without a route", &groups);
     if !config.notes.is_empty() {
         out.push_str("\nnotes\n");
         for note in &config.notes {
@@ -228,6 +233,28 @@ impl<'c> Defaults<'c> {
             response_timeouts,
         }
     }
+}
+
+/// Returns the row of a group that answers requests without a route in its own way.
+fn group_row(outer: &Errors, group: &Group) -> Option<[String; 3]> {
+    let mut settings = Vec::new();
+    if *group.errors != *outer {
+        settings.push(format!("errors: {}", errors_text(&group.errors)));
+    }
+    if !group.response.is_empty() {
+        settings.push(format!("changes {}", list(group.response.names())));
+    }
+    if group.cors.is_some() {
+        settings.push("CORS".into());
+    }
+    if settings.is_empty() {
+        return None;
+    }
+    let host = match &group.host {
+        Some(host) => host.to_string(),
+        None => "*".to_owned(),
+    };
+    Some([host, group.paths.to_string(), settings.join("; ")])
 }
 
 /// Returns one row for each set of methods with the same requirement, in the order of the file.

@@ -14,7 +14,7 @@ pub use super::aws_rest::ERROR_TYPE;
 use super::problem::Problem;
 use super::refusal::{Cause, Refusal};
 use super::{aws_http, aws_rest, grpc};
-use crate::config::ErrorProfile;
+use crate::config::{ErrorProfile, Errors};
 use crate::snapshot::{Resource, Route, Snapshot};
 
 /// The field with the id of a request, in requests and responses.
@@ -77,8 +77,11 @@ pub enum OwnAnswer<'s> {
     Metadata(&'s Resource),
     /// The answer to a browser's preflight for another request.
     Preflight {
-        /// The route that the other request would match; `None` if it would ask for metadata.
+        /// The route that the other request would match; `None` if it would ask for metadata, or
+        /// if no route has its path.
         route: Option<&'s Route>,
+        /// The settings for the form of the gateway's answers.
+        errors: &'s Errors,
         /// The header fields of the response.
         headers: HeaderMap,
     },
@@ -91,6 +94,15 @@ impl<'s> OwnAnswer<'s> {
         match self {
             Self::Metadata(_) => None,
             Self::Preflight { route, .. } => *route,
+        }
+    }
+
+    /// Returns the settings for the form of the gateway's answers.
+    #[must_use]
+    pub fn errors(&self, snapshot: &'s Snapshot) -> &'s Errors {
+        match self {
+            Self::Metadata(_) => &snapshot.config.errors,
+            Self::Preflight { errors, .. } => errors,
         }
     }
 }

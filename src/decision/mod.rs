@@ -188,6 +188,7 @@ impl<'s> Routed<'s, '_> {
             Err(denial) => Err(Refusal {
                 cause: Cause::Denied(denial),
                 route: Some(route),
+                group: None,
                 rule: Some(entry),
                 verifier: caller.verifier,
                 token: principal.map(SeenToken::Verified),
@@ -248,6 +249,7 @@ impl<'s> Routed<'s, '_> {
                 needed: entry.requirement.least(),
             },
             route: Some(route),
+            group: None,
             rule: Some(entry),
             verifier: rejection.verifier,
             token,

@@ -7,16 +7,17 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::rule::find;
-use super::{Cause, OwnAnswer, Refusal};
+use super::{Cause, OwnAnswer};
+use crate::config::{Errors, Group};
 use crate::policy::{Denial, Requirement};
 use crate::route::Target;
 use crate::snapshot::{Route, Snapshot, is_metadata_path};
-use crate::transform::{Preflight, origin_of};
+use crate::transform::{Cors, HeaderRules, Preflight, origin_of};
 
-/// Returns the answer to a preflight for the metadata of a protected resource, or for a path whose
-/// routes have CORS rules, unless one of them lists `OPTIONS` itself. It comes before
-/// authorization, since browsers send no credentials with a preflight, and tells only which
-/// requests a page may send.
+/// Returns the answer to a preflight for the metadata of a protected resource, for a path whose
+/// routes have CORS rules, unless one of them lists `OPTIONS` itself, or for a path without routes
+/// in a group with CORS rules. It comes before authorization, since browsers send no credentials with
+/// a preflight, and tells only which requests a page may send.
 pub(super) fn answer<'s>(
     snapshot: &'s Snapshot,
     target: &Target<'_>,
@@ -36,23 +37,24 @@ pub(super) fn answer<'s>(
     if is_of_metadata && is_for_metadata(snapshot, target, &wanted) {
         return Some(OwnAnswer::Preflight {
             route: None,
+            errors: &snapshot.config.errors,
             headers: metadata_preflight(),
         });
     }
     if answers_options(snapshot, target) {
         return None;
     }
-    let Asked { route, has_method } = asked(snapshot, &wanted)?;
-    let cors = route.config.heads.cors.as_ref()?;
-    let asked = Preflight {
+    let asked = asked(snapshot, &wanted)?;
+    let preflight = Preflight {
         origin,
         method: &method,
         fields: headers,
     };
-    let mut headers = cors.preflight(asked, has_method);
-    route.config.heads.response.complete(&mut headers);
+    let mut headers = asked.cors()?.preflight(preflight, asked.has_method());
+    asked.response_rules().complete(&mut headers);
     Some(OwnAnswer::Preflight {
-        route: Some(route),
+        route: asked.route(),
+        errors: asked.errors(),
         headers,
     })
 }
@@ -106,28 +108,74 @@ fn answers_options(snapshot: &Snapshot, target: &Target<'_>) -> bool {
     }
 }
 
-/// The route that a preflight asks about.
-struct Asked<'s> {
-    route: &'s Route,
-    /// Set if the route has the method, and does not deny it.
-    has_method: bool,
+/// The route or the group of the request that a preflight asks about.
+enum Asked<'s> {
+    Route {
+        route: &'s Route,
+        /// Set if the route has the method, and does not deny it.
+        has_method: bool,
+    },
+    /// No route has the path. A page that may read the answers of the group may read that it is a
+    /// 404.
+    Group(&'s Group),
 }
 
-/// Returns the route of the request that a preflight asks about.
+impl<'s> Asked<'s> {
+    fn route(&self) -> Option<&'s Route> {
+        match self {
+            Self::Route { route, .. } => Some(route),
+            Self::Group(_) => None,
+        }
+    }
+
+    fn has_method(&self) -> bool {
+        match self {
+            Self::Route { has_method, .. } => *has_method,
+            Self::Group(_) => true,
+        }
+    }
+
+    fn cors(&self) -> Option<&'s Cors> {
+        let cors = match self {
+            Self::Route { route, .. } => &route.config.heads.cors,
+            Self::Group(group) => &group.cors,
+        };
+        cors.as_deref()
+    }
+
+    fn response_rules(&self) -> &'s HeaderRules {
+        match self {
+            Self::Route { route, .. } => &route.config.heads.response,
+            Self::Group(group) => &group.response,
+        }
+    }
+
+    fn errors(&self) -> &'s Errors {
+        match self {
+            Self::Route { route, .. } => &route.config.errors,
+            Self::Group(group) => &group.errors,
+        }
+    }
+}
+
+/// Returns the route of the request that a preflight asks about, or the group of a path that no
+/// route has.
 fn asked<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Option<Asked<'s>> {
-    match find(snapshot, target) {
-        Ok(rule) => Some(Asked {
-            route: rule.route,
-            has_method: rule.entry.requirement != Requirement::Denied,
-        }),
-        Err(Refusal {
-            cause: Cause::Method { .. } | Cause::Denied(Denial::RouteDenied),
-            route,
-            ..
-        }) => Some(Asked {
-            route: route?,
+    let refusal = match find(snapshot, target) {
+        Ok(rule) => {
+            return Some(Asked::Route {
+                route: rule.route,
+                has_method: rule.entry.requirement != Requirement::Denied,
+            });
+        }
+        Err(refusal) => refusal,
+    };
+    match refusal.cause {
+        Cause::Method { .. } | Cause::Denied(Denial::RouteDenied) => Some(Asked::Route {
+            route: refusal.route?,
             has_method: false,
         }),
-        Err(_) => None,
+        Cause::NotFound => Some(Asked::Group(refusal.group?)),
+        _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::reason::Reason;
-use crate::config::Errors;
+use crate::config::{Errors, Group};
 use crate::lambda::AnswerError;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
@@ -19,6 +19,8 @@ pub struct Refusal<'s> {
     pub cause: Cause,
     /// The route that the request matched.
     pub route: Option<&'s Route>,
+    /// The group that the request belongs to, if no route has its path.
+    pub group: Option<&'s Group>,
     /// The rule of the route, if the refusal is about what it requires.
     pub rule: Option<&'s RouteMethod>,
     /// The verifier of the issuer that the token is of, or claims to be of.
@@ -117,6 +119,7 @@ impl Refusal<'static> {
         Self {
             cause,
             route: None,
+            group: None,
             rule: None,
             verifier: None,
             token: None,
@@ -129,6 +132,7 @@ impl<'s> Refusal<'s> {
         Self {
             cause,
             route: Some(route),
+            group: None,
             rule: None,
             verifier: None,
             token: None,
@@ -141,12 +145,14 @@ impl<'s> Refusal<'s> {
         self.cause.reason()
     }
 
-    /// Returns the settings for the form of the answer: those of the route, or else of `[errors]`.
+    /// Returns the settings for the form of the answer: those of the route, or else of the group,
+    /// or else of `[errors]`.
     #[must_use]
     pub fn errors(&self, snapshot: &'s Snapshot) -> &'s Errors {
-        match self.route {
-            Some(route) => &route.config.errors,
-            None => &snapshot.config.errors,
+        match (self.route, self.group) {
+            (Some(route), _) => &route.config.errors,
+            (None, Some(group)) => &group.errors,
+            (None, None) => &snapshot.config.errors,
         }
     }
 

@@ -39,7 +39,10 @@ pub(super) fn find<'s>(
         (Err(Miss::Shadowed { by, .. }), Some(route)) => {
             Err(Refusal::at(route, shadowed(snapshot, target, by)))
         }
-        (Ok(_) | Err(_), _) => Err(Refusal::unrouted(not_found(target))),
+        (Ok(_) | Err(_), _) => Err(Refusal {
+            group: snapshot.groups.find(target),
+            ..Refusal::unrouted(not_found(target))
+        }),
     }
 }
 

@@ -110,6 +110,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             },
         }],
         routes: routes.into_iter().map(Arc::new).collect(),
+        groups: vec![],
         token_cache: TokenCache {
             bytes: 1 << 20,
             per_worker: 64,

@@ -270,11 +270,7 @@ impl Exchange {
 
     /// Makes the response to a request that the gateway answers itself.
     pub(super) fn answer(&mut self, answer: OwnAnswer<'_>) -> Response<Option<Bytes>> {
-        let errors = match answer.route() {
-            Some(route) => &route.config.errors,
-            None => &self.view.snapshot.config.errors,
-        };
-        self.take_profile(errors.profile);
+        self.take_profile(answer.errors(&self.view.snapshot).profile);
         self.outcome.route = answer.route().map(|route| route.index);
         answer::own(answer, &self.request_id)
     }
@@ -305,16 +301,23 @@ impl Exchange {
         self.add_ids(fields);
         self.worker.dates.complete(fields);
         self.note_refusal(refusal);
-        if let Some(route) = refusal.route {
-            self.apply_rules(route, response.headers_mut());
-        }
+        self.apply_rules(refusal, response.headers_mut());
         response
     }
 
-    /// Applies the route's rules to the header fields of a refusal.
-    fn apply_rules(&self, route: &Route, fields: &mut HeaderMap) {
-        route.config.heads.response.complete(fields);
-        if let Some(cors) = &route.config.heads.cors {
+    /// Applies the rules of the route, or of the group of a path that no route has, to the header
+    /// fields of a refusal.
+    fn apply_rules(&self, refusal: &Refusal<'_>, fields: &mut HeaderMap) {
+        let (rules, cors) = match (refusal.route, refusal.group) {
+            (Some(route), _) => (&route.config.heads.response, &route.config.heads.cors),
+            (None, Some(group)) => (&group.response, &group.cors),
+            (None, None) => return,
+        };
+        rules.complete(fields);
+        // Pages of every origin may read that there is no metadata.
+        if let Some(cors) = cors
+            && !matches!(refusal.cause, Cause::NoMetadata)
+        {
             cors.permit(self.origin.as_ref(), fields);
             if self.grpc.is_some() {
                 grpc::expose(fields);

@@ -3,6 +3,7 @@
 //! Parts that outlive a reload (key sets, verified tokens, connections) are held by `Arc` and kept
 //! by identity: an issuer or upstream whose settings are unchanged is the same one.
 
+mod groups;
 mod resource;
 mod verifiers;
 
@@ -26,6 +27,7 @@ use crate::transform::{FieldPattern, FieldSet, Respond};
 use crate::upstream::{HostHeader, Settings, Upstream};
 
 pub use crate::config::RouteMethod;
+pub use groups::Groups;
 pub use resource::{Resource, Resources, is_metadata_path};
 
 /// A compiled configuration. It is immutable, and a request uses the one that was in force when it
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub verifiers: Vec<Arc<Verifier>>,
     /// The issuers, each once: several entries may have one.
     issuers: Vec<Arc<Issuer>>,
+    /// The groups to which requests belong that no route answers.
+    pub groups: Groups,
     /// The upstreams that routes index.
     pub upstreams: Vec<Arc<Upstream>>,
     /// The protected resources that routes index.
@@ -75,6 +79,7 @@ impl Drop for Snapshot {
             std::mem::take(&mut self.routes),
             std::mem::take(&mut self.table),
             std::mem::take(&mut self.resources),
+            std::mem::take(&mut self.groups),
         );
         // If no thread can be created, it is freed here.
         let _ = std::thread::Builder::new()
@@ -182,18 +187,20 @@ impl Snapshot {
         }
         let table = Table::new(config::rules(&config.routes)).map_err(CompileError::Routes)?;
         let issuers = verifiers::issuers(&verifiers);
+        let groups = Groups::new(&config).map_err(CompileError::Routes)?;
         let claim_headers = claim_headers(&config.routes);
         let own_headers = own_headers(&config.routes, &claim_headers);
         Ok(Self {
             table,
             routes,
+            groups,
             verifiers,
             issuers,
             upstreams,
             resources,
             claim_headers: claim_headers.into_iter().collect(),
             own_headers: own_headers.into_iter().collect(),
-            has_cors: config.routes.iter().any(|route| route.heads.cors.is_some()),
+            has_cors: has_cors(&config),
             has_profiles: has_profiles(&config),
             unrouted: metrics.route(UNROUTED),
             config,
@@ -276,9 +283,16 @@ impl Snapshot {
 /// The label of requests without a route. No pattern equals it.
 const UNROUTED: &str = "none";
 
+fn has_cors(config: &Config) -> bool {
+    let routes = config.routes.iter().map(|route| &route.heads.cors);
+    let groups = config.groups.iter().map(|group| &group.cors);
+    routes.chain(groups).any(Option::is_some)
+}
+
 fn has_profiles(config: &Config) -> bool {
     let routes = config.routes.iter().map(|route| &route.errors);
-    let mut all = routes.chain([&config.errors]);
+    let groups = config.groups.iter().map(|group| &group.errors);
+    let mut all = routes.chain(groups).chain([&config.errors]);
     all.any(|errors| errors.profile != ErrorProfile::Rfc6750)
 }
 

@@ -55,6 +55,7 @@ mod forwarded;
 mod framing;
 mod function_answers;
 mod functions;
+mod group_answers;
 mod grpc;
 mod h2spec;
 mod half_close;

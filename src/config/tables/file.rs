@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use super::dev::{self, Dev};
 use super::errors::{self, Errors};
+use super::group_answers::Group;
 use super::issuer::{self, Issuer};
 use super::log::{self, Log};
 use super::names::Names;
 use super::reload::{self, Reload};
 use super::route::{self, Route};
+use super::routes::Routes;
 use super::server::{self, Server};
 use super::tenants;
 use super::token_cache::{self, TokenCache};
@@ -38,6 +40,8 @@ pub struct Config {
     /// Every route, those of groups included, in the order of the file. Never empty; no two
     /// conflict.
     pub routes: Vec<Arc<Route>>,
+    /// The settings of groups for paths that no route has; no two for the same host and prefix.
+    pub groups: Vec<Group>,
     /// `[token_cache]`
     pub token_cache: TokenCache,
     /// `[reload]`
@@ -178,7 +182,8 @@ pub(in crate::config) fn lower(
         groups: file.tables(&GROUPS, "group"),
     };
     let errors = errors::errors(file.table(&ERRORS, "errors"));
-    let mut routes = routes::routes(&file, tables, &names, server.public_url.as_ref(), &errors);
+    let Routes { mut routes, groups } =
+        routes::routes(&file, tables, &names, server.public_url.as_ref(), &errors);
     note_unused(context, &names, &routes);
     complete(&mut routes, &server, &issuers, &upstreams);
     check_websockets(context, &names, &routes, &upstreams);
@@ -193,6 +198,7 @@ pub(in crate::config) fn lower(
         issuers,
         upstreams,
         routes,
+        groups,
         token_cache: token_cache::token_cache(file.table(&TOKEN_CACHE, "token_cache")),
         reload: reload::reload(file.table(&RELOAD, "reload"), overrides),
         errors,

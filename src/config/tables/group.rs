@@ -1,6 +1,9 @@
 //! `[[groups]]`: routes that share settings.
 
+use std::collections::HashSet;
+
 use super::errors::{GROUP_ERRORS, group_errors};
+use super::group_answers::LocatedGroup;
 use super::names::Names;
 use super::public_url::{below, public_url};
 use super::requirement::{AUTHENTICATED, DENY, PUBLIC, SCOPES, Statement};
@@ -89,13 +92,20 @@ const ROUTES: Key<Subtables> = Key::new("routes", Subtables(&route::GROUP_TABLE)
     .not(&["route"])
     .example("[[groups.routes]]");
 
+/// What a group states.
+pub(super) struct GroupParts {
+    pub(super) routes: Vec<LocatedRoute>,
+    /// The settings for paths that no route has; `None` if the prefix or the host is invalid.
+    pub(super) answers: Option<LocatedGroup>,
+}
+
 pub(super) fn group(
     mut reader: Reader<'_>,
     number: usize,
     outer: &Inherited,
     gateway_url: Option<&Url>,
     names: &Names,
-) -> Vec<LocatedRoute> {
+) -> GroupParts {
     let (prefix, host) = (prefix(&mut reader), host(&mut reader));
     let inherited = Inherited {
         resource: resource(&mut reader, gateway_url, prefix.as_deref()),
@@ -120,8 +130,38 @@ pub(super) fn group(
     for reader in tables {
         routes.extend(route(reader, &inherited, names));
     }
+    let answers = answers(&reader, inherited, &routes);
     reader.finish();
-    routes
+    GroupParts { routes, answers }
+}
+
+/// Returns the settings of a group for paths that no route has.
+fn answers(
+    reader: &Reader<'_>,
+    inherited: Inherited,
+    routes: &[LocatedRoute],
+) -> Option<LocatedGroup> {
+    if inherited.is_broken {
+        return None;
+    }
+    let mut route_hosts = HashSet::new();
+    for located in routes {
+        if let Some(host) = &located.route.host
+            && inherited.host.as_ref() != Some(host)
+        {
+            route_hosts.insert(host.clone());
+        }
+    }
+    Some(LocatedGroup {
+        host: inherited.host,
+        route_hosts: route_hosts.into_iter().collect(),
+        prefix: inherited.prefix,
+        errors: inherited.errors,
+        response: inherited.shared.response_headers,
+        cors: inherited.shared.cors,
+        subject: reader.subject.clone(),
+        span: reader.span(),
+    })
 }
 
 /// Returns the URL of a group: its own, or that of the gateway with the prefix of the group.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::errors::Errors;
 use super::group::group;
+use super::group_answers::{self, Group};
 use super::header_rules::check_claims;
 use super::names::Names;
 use super::route::{Inherited, LocatedRoute, Resource, Route, route};
@@ -21,13 +22,19 @@ pub(super) struct Tables<'a> {
     pub(super) groups: Vec<Reader<'a>>,
 }
 
+/// The routes of the file, and the settings of groups for paths that no route has.
+pub(super) struct Routes {
+    pub(super) routes: Vec<Route>,
+    pub(super) groups: Vec<Group>,
+}
+
 pub(super) fn routes(
     file: &Reader<'_>,
     tables: Tables<'_>,
     names: &Names,
     public_url: Option<&Url>,
     errors: &Arc<Errors>,
-) -> Vec<Route> {
+) -> Routes {
     let context = file.context;
     let shared = defaults(tables.defaults, names);
     if tables.routes.is_empty() && tables.groups.is_empty() {
@@ -49,13 +56,19 @@ pub(super) fn routes(
     for reader in tables.routes {
         all.extend(route(reader, &inherited, names));
     }
+    let mut groups = Vec::new();
     for (number, reader) in tables.groups.into_iter().enumerate() {
-        all.extend(group(reader, number, &inherited, public_url, names));
+        let parts = group(reader, number, &inherited, public_url, names);
+        all.extend(parts.routes);
+        groups.extend(parts.answers);
     }
     all.sort_by_key(|located| located.header);
     check_conflicts(context, &all);
     check_claim_rules(context, &all);
-    all.into_iter().map(|located| located.route).collect()
+    Routes {
+        routes: all.into_iter().map(|located| located.route).collect(),
+        groups: group_answers::merge(context, &groups, errors),
+    }
 }
 
 /// Reports header rules for fields in which some route forwards a claim.
