@@ -316,9 +316,9 @@ mod tests {
     fn a_command_has_only_the_options_that_have_an_effect() {
         let program = Arguments::command();
         for (name, expected) in [
-            ("run", "admin config control listen log-level workers"),
-            ("check", "admin config listen"),
-            ("routes", "config"),
+            ("run", "admin config control listen log-level var workers"),
+            ("check", "admin config listen var"),
+            ("routes", "config var"),
             ("reload", "control"),
             ("schema", "reference"),
             ("completions", ""),
@@ -333,7 +333,7 @@ mod tests {
         }
         let token = program.find_subcommand("token").unwrap();
         let mut names = token.get_arguments().filter_map(clap::Arg::get_long);
-        assert!(names.all(|name| !["config", "listen", "workers"].contains(&name)));
+        assert!(names.all(|name| !["config", "listen", "var", "workers"].contains(&name)));
     }
 
     #[test]
