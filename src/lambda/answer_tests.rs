@@ -347,3 +347,34 @@ fn an_answer_of_many_small_values_is_no_tree() {
         Err(mistyped("body", "a string"))
     );
 }
+
+#[test]
+fn no_change_of_a_byte_makes_an_answer_that_http_does_not_allow() {
+    let answer = r#"{"statusCode":"200","headers":{"a":"b\n"},"multiValueHeaders":{"c":[1,null]},
+                    "cookies":["d"],"body":"ZQ==","isBase64Encoded":true}"#;
+    let mut parsed = 0;
+    for at in 0..answer.len() {
+        for byte in [
+            b'"', b'{', b'}', b'[', b',', b':', b'\\', b'0', b'\n', b'\r', 0, 0x80, b'x',
+        ] {
+            let mut bytes = answer.as_bytes().to_vec();
+            bytes[at] = byte;
+            for payload in [
+                Bytes::from(bytes.clone()),
+                Bytes::from(bytes[..at].to_vec()),
+            ] {
+                for format in [EventFormat::Rest, EventFormat::Http] {
+                    let Ok(answer) = Answer::parse(&payload, false, format, LIMITS) else {
+                        continue;
+                    };
+                    parsed += 1;
+                    assert!((200..600).contains(&answer.status.as_u16()));
+                    for value in answer.fields.values() {
+                        assert!(!value.as_bytes().contains(&b'\n'));
+                    }
+                }
+            }
+        }
+    }
+    assert!(parsed > 0, "no change left an answer");
+}

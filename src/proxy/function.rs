@@ -330,12 +330,13 @@ impl<'v> Invocation<'v, '_> {
             body,
         } = answer;
         remove_framing(&mut fields);
-        let body = if has_no_content(exchange.method(), status) {
-            None
-        } else {
-            Some(body)
-        };
-        let mut response = Response::new(ReplySource::Own(body));
+        let method = exchange.method();
+        if *method == Method::HEAD && !body.is_empty() {
+            // The length of the body that a GET would get (RFC 9110 §8.6).
+            fields.insert(CONTENT_LENGTH, body.len().into());
+        }
+        let has_body = !has_no_content(method, status);
+        let mut response = Response::new(ReplySource::Own(has_body.then_some(body)));
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         head_to_client(self.route, removed_token, &mut response, exchange);

@@ -82,6 +82,7 @@ fn head_204_and_304_have_no_body() {
     for _ in 0..2 {
         let answer = client.send(&Request::new("HEAD", "/"));
         assert_eq!(answer.status, 200);
+        assert_eq!(answer.field("content-length"), Some("4"));
         assert_eq!(function.event()["httpMethod"], "HEAD");
     }
     for status in [204, 304] {
