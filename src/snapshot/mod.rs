@@ -29,6 +29,7 @@ use crate::upstream::{HostHeader, Settings, Upstream};
 pub use crate::config::RouteMethod;
 pub use groups::Groups;
 pub use resource::{Resource, Resources, is_metadata_path};
+use verifiers::InvalidKeys;
 
 /// A compiled configuration. It is immutable, and a request uses the one that was in force when it
 /// began.
@@ -176,7 +177,8 @@ impl Snapshot {
             Some(before) => (&before.verifiers, &before.upstreams),
             None => (&[], &[]),
         };
-        let verifiers = verifiers::compile(&config.issuers, metrics, earlier_verifiers)?;
+        let verifiers = verifiers::compile(&config.issuers, metrics, earlier_verifiers)
+            .map_err(|InvalidKeys { issuer, error }| CompileError::Keys(issuer, error))?;
         let upstreams = upstreams(&config.upstreams, metrics, earlier_upstreams)?;
         let resources = Resources::new(&config);
         let places = TokenPlaces::of(&config.routes);

@@ -4,12 +4,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::CompileError;
 use crate::carry_over::CarryOver;
 use crate::config;
-use crate::issuer::{EntryHandle, Issuer};
+use crate::issuer::{EntryHandle, Issuer, JwksError};
 use crate::telemetry::Metrics;
 use crate::token::{CacheSlot, Verifier};
+
+/// The error of keys in the configuration of an issuer.
+pub(super) struct InvalidKeys {
+    pub(super) issuer: Arc<str>,
+    pub(super) error: JwksError,
+}
 
 /// An entry on its way to its verifier.
 struct Entry<'c> {
@@ -26,7 +31,7 @@ pub(super) fn compile(
     configured: &[config::Issuer],
     metrics: &Metrics,
     before: &[Arc<Verifier>],
-) -> Result<Vec<Arc<Verifier>>, CompileError> {
+) -> Result<Vec<Arc<Verifier>>, InvalidKeys> {
     let mut issuers = Issuers::of(before);
     let mut earlier = CarryOver::new(before, |verifier| &**verifier.name());
     let mut slots = Slots::default();
@@ -108,7 +113,7 @@ impl Issuers {
         &mut self,
         entry: &config::Issuer,
         metrics: &Metrics,
-    ) -> Result<Arc<Issuer>, CompileError> {
+    ) -> Result<Arc<Issuer>, InvalidKeys> {
         let settings = &entry.entry;
         let known = self.0.get(&settings.issuer).into_iter().flatten();
         for issuer in known {
@@ -117,8 +122,10 @@ impl Issuers {
             }
         }
         let handles = vec![handle(entry, metrics)];
-        let made = Issuer::new(settings.clone(), handles);
-        let made = made.map_err(|error| CompileError::Keys(Arc::clone(&entry.name), error))?;
+        let made = Issuer::new(settings.clone(), handles).map_err(|error| InvalidKeys {
+            issuer: Arc::clone(&entry.name),
+            error,
+        })?;
         self.add(Arc::clone(&made));
         Ok(made)
     }

@@ -154,7 +154,7 @@ fn every_field_of_an_answer_can_be_read() {
         "{refused:?}"
     );
     for path in ["/named", "/everyone"] {
-        let call = Request::get(path).field("Origin", APP);
+        let call = Request::new("POST", path).field("Origin", APP);
         let call = call.field("Content-Type", "application/grpc-web+proto");
         let refused = gateway.send(&call);
         let all: Vec<_> = refused

@@ -174,7 +174,9 @@ pub(in crate::config) fn lower(
     let (issuer_tables, upstream_tables) = (file.named(&ISSUERS), file.named(&UPSTREAMS));
     let mut names = Names::new(&issuer_tables, &upstream_tables);
     let issuers = issuer::issuers(context, &issuer_tables);
-    names.learn(&issuers);
+    for issuer in &issuers {
+        names.learn(&issuer.name, &issuer.entry.issuer);
+    }
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let tables = routes::Tables {
         defaults: file.table(&DEFAULTS, "defaults"),

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::issuer::Issuer;
 use super::tenants::entry_of;
 use crate::config::context::Context;
 use crate::config::language::document::Table;
@@ -37,13 +36,10 @@ impl Names {
         self.functions.contains(upstream)
     }
 
-    /// Learns the `iss` of the entries without problems.
-    pub(super) fn learn(&mut self, issuers: &[Issuer]) {
-        for issuer in issuers {
-            let entry = entry_of(&issuer.name).to_owned();
-            let iss = Arc::clone(&issuer.entry.issuer);
-            self.iss.entry(entry).or_default().insert(iss);
-        }
+    /// Learns the `iss` of an issuer, which has the name of its entry, or that of its tenant.
+    pub(super) fn learn(&mut self, issuer: &str, iss: &Arc<str>) {
+        let entry = entry_of(issuer).to_owned();
+        self.iss.entry(entry).or_default().insert(Arc::clone(iss));
     }
 
     /// Returns an `iss` that two entries have.
