@@ -40,6 +40,8 @@ pub(super) enum Failure {
     Output(io::Error),
     /// There is no configuration file.
     NoFile(PathBuf),
+    /// A document cannot be imported.
+    Import(String),
     /// Standard input cannot be read.
     Input(io::Error),
     /// The running gateway did not reload.
@@ -69,7 +71,7 @@ impl Failure {
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
             Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::Output(_) => PROBLEMS,
             Self::TokenFile(..) | Self::InputFile(..) | Self::CertificateFile(..) => PROBLEMS,
-            Self::NoFile(_) | Self::Input(_) => PROBLEMS,
+            Self::NoFile(_) | Self::Input(_) | Self::Import(_) => PROBLEMS,
             Self::Reload(failure) => match failure {
                 ReloadFailure::Refused(_) => PROBLEMS,
                 ReloadFailure::NoGateway(..) | ReloadFailure::NoAnswer(_) => START,
@@ -85,7 +87,9 @@ impl Failure {
                 problems.render(colour)
             }
             Self::NoFile(file) => no_file(file),
-            other @ Self::Reload(_) => printable_lines(&other.sentence()).into_owned(),
+            other @ (Self::Reload(_) | Self::Import(_)) => {
+                printable_lines(&other.sentence()).into_owned()
+            }
             other => printable(&other.sentence()).into_owned(),
         }
     }
@@ -112,6 +116,7 @@ impl Failure {
             Self::NoFile(file) => no_file(file),
             Self::Input(error) => format!("error: standard input cannot be read: {error}"),
             Self::Reload(failure) => format!("error: {failure}"),
+            Self::Import(message) => format!("error: {message}"),
         }
     }
 }

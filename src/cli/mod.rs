@@ -2,13 +2,14 @@
 //!
 //! Exit codes: 0 for success, 1 for problems of the configuration or a refused token, 2 for errors
 //! of the command line, 3 if the gateway cannot start or does not answer, 4 if `explain` explains a
-//! refusal.
+//! refusal. `import` has 2 if it denies an operation, and 3 if it fails on warnings.
 
 mod check;
 mod completions;
 mod dev;
 mod explain;
 mod failure;
+mod import;
 mod logging;
 mod order;
 mod output;
@@ -67,6 +68,8 @@ enum Command {
     Token(token::Arguments),
     /// Make a running gateway read its configuration again, and wait until it is in force
     Reload(reload::Arguments),
+    /// Print the configuration for an export of API Gateway, or for an OpenAPI document
+    Import(import::Arguments),
     /// Print the JSON Schema of gateway.toml
     Schema(schema::Arguments),
     /// Print a completion script for a shell
@@ -103,7 +106,9 @@ Exit codes:
      was issued
   2  the command line is wrong
   3  the gateway cannot start, or none can be asked
-  4  the request that is explained would be refused";
+  4  the request that is explained would be refused
+`scopegate import` exits with 2 if it had to deny an operation, and with 3 if there are warnings and
+`--fail-on-warnings`";
 
 /// Runs the command that the process's arguments name.
 #[must_use]
@@ -198,6 +203,7 @@ fn execute(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Explain(all) => {
             return explain::explain(&all.shared.settings()?, &all.own);
         }
+        Command::Import(arguments) => return import::import(arguments),
         Command::Check(arguments) => check::check(arguments)?,
         Command::Routes(file) => routes::table(&file.settings()?.load()?),
         Command::Token(arguments) => token::token(arguments)?,

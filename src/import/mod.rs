@@ -3,5 +3,114 @@
 //! Nothing becomes more open than the document says: what cannot be translated about an operation's
 //! authorization is denied, with the reason beside it.
 
+mod apigateway;
 pub mod document;
+mod error;
+mod finding;
+mod foreign;
+mod gather;
+mod heading;
+mod names;
+mod open;
 pub mod openapi;
+mod options;
+mod path;
+mod plain;
+mod plan;
+mod scopes;
+mod translation;
+mod url;
+mod write;
+
+pub use error::ImportError;
+pub use finding::{Code, Finding, Level};
+pub use foreign::Foreign;
+pub use options::{BasePath, Options};
+
+use document::{Document, Fault};
+use openapi::Api;
+use translation::Translation;
+
+use crate::config::Config;
+
+/// The output of an import.
+#[derive(Debug)]
+pub struct Imported {
+    /// The configuration, as TOML. [`Config`] accepts it.
+    pub toml: String,
+    /// What is not, or not wholly, in it, in the order of the document.
+    pub findings: Vec<Finding>,
+}
+
+impl Imported {
+    /// Returns whether there is a finding of a level.
+    #[must_use]
+    pub fn has(&self, level: Level) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.code.level() == level)
+    }
+}
+
+/// Reads a document, whatever its language: one that is not OpenAPI is recognized.
+///
+/// # Errors
+/// Returns an error for a file that is no OpenAPI document.
+pub fn read(bytes: &[u8]) -> Result<Document, ImportError> {
+    let text = std::str::from_utf8(bytes).ok();
+    let foreign = text.and_then(foreign::of_text);
+    match (Document::read(bytes), foreign) {
+        (Err(error), Some(foreign)) if error.fault != Fault::TooLong => {
+            Err(ImportError::Foreign(foreign))
+        }
+        (Ok(document), Some(foreign))
+            if foreign == Foreign::Template || !document.root().is_map() =>
+        {
+            Err(ImportError::Foreign(foreign))
+        }
+        (Err(error), _) => Err(error.into()),
+        (Ok(document), _) => match foreign::of_document(document.root()) {
+            Some(foreign) => Err(ImportError::Foreign(foreign)),
+            None => Ok(document),
+        },
+    }
+}
+
+/// Imports an export of API Gateway.
+///
+/// # Errors
+/// Returns an error for a file that cannot be a configuration.
+pub fn apigateway(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    let document = read(bytes)?;
+    let api = Api::read(&document, &options.variables)?;
+    proven(apigateway::translate(&api, options)?)
+}
+
+/// Imports an OpenAPI document, whose servers are the upstream.
+///
+/// # Errors
+/// Returns an error for a file that cannot be a configuration.
+pub fn openapi(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    let document = read(bytes)?;
+    let api = Api::read(&document, &options.variables)?;
+    proven(plain::translate(&api, options)?)
+}
+
+/// Returns the output, if it is a configuration.
+fn proven(translation: Translation) -> Result<Imported, ImportError> {
+    let imported = written(translation);
+    match Config::parse(&imported.toml, "the output") {
+        Ok(_) => Ok(imported),
+        Err(problems) => Err(ImportError::Defect(problems)),
+    }
+}
+
+fn written(translation: Translation) -> Imported {
+    Imported {
+        toml: write::write(&translation.plan),
+        findings: translation.findings,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &str)] = &[
         "dev",
         "config lambda route transform token issuer policy upstream web net tls clock",
     ),
-    ("import", "config route policy net"),
+    ("import", "config route transform token policy net"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (

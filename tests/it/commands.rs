@@ -275,6 +275,7 @@ fn help_names_every_command_the_exit_codes_and_an_example() {
         "routes",
         "explain",
         "token",
+        "import",
         "schema",
         "completions",
     ] {

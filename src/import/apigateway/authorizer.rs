@@ -1,0 +1,303 @@
+//! The security schemes of an export, as issuers.
+
+use std::collections::BTreeSet;
+
+use super::arn::{Pool, pool};
+use super::variables;
+use crate::import::document::{Node, Place};
+use crate::import::finding::{Code, Finding, Untranslated};
+use crate::import::openapi::Scheme;
+use crate::import::options::Options;
+use crate::import::url::{is_issuer, issuer_of};
+use crate::token::Source;
+
+/// The extension of a scheme that has an authorizer.
+pub(super) const AUTHORIZER: &str = "x-amazon-apigateway-authorizer";
+
+/// The extension of a scheme for its kind of authorization.
+const AUTHTYPE: &str = "x-amazon-apigateway-authtype";
+
+/// An authorizer whose tokens can be verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Authorizer {
+    pub(super) kind: Kind,
+    /// The places of the token, as the configuration has them.
+    pub(super) from: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The tokens of an authorizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Tokens of user pools, with the audience that `identityValidationExpression` names.
+    Cognito {
+        pools: Vec<Pool>,
+        audience: Vec<String>,
+    },
+    /// Tokens of an issuer, for one of the audiences.
+    Jwt {
+        issuer: String,
+        audience: Vec<String>,
+    },
+}
+
+/// Returns the authorizer of a scheme. `scopes` are those that operations name with it.
+///
+/// # Errors
+/// Returns the reason for which operations with this scheme are denied.
+pub(super) fn authorizer(
+    scheme: &Scheme<'_>,
+    scopes: &BTreeSet<&str>,
+    options: &Options,
+) -> Result<Authorizer, Untranslated> {
+    let fail = |code| Untranslated::new(code, scheme.place, format!("{:?}", scheme.name));
+    let authtype = scheme
+        .text(AUTHTYPE)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if authtype == "awssigv4" {
+        return Err(fail(Code::IamAuthorization));
+    }
+    if scheme.node.intrinsic().is_some() {
+        return Err(fail(Code::UnresolvedFunction));
+    }
+    let reading = Reading {
+        scheme,
+        scopes,
+        options,
+    };
+    let Some(node) = scheme.node.get(AUTHORIZER) else {
+        return match (authtype.as_str(), scheme.kind()) {
+            ("", Some("apiKey")) => Err(fail(Code::ApiKey)),
+            ("", Some("oauth2" | "openIdConnect" | "http")) => reading.plain(),
+            ("custom", _) => Err(fail(Code::LambdaAuthorizer)),
+            _ => Err(fail(Code::UnknownAuthorizer)),
+        };
+    };
+    if node.intrinsic().is_some() {
+        return Err(fail(Code::UnresolvedFunction));
+    }
+    let kind = node.get("type").and_then(Node::text).unwrap_or_default();
+    match kind.to_ascii_lowercase().as_str() {
+        "cognito_user_pools" => reading.cognito(node),
+        "jwt" => reading.jwt(node),
+        "token" | "request" => Err(fail(Code::LambdaAuthorizer)),
+        _ if node.get("authorizerUri").is_some() => Err(fail(Code::LambdaAuthorizer)),
+        _ => Err(fail(Code::UnknownAuthorizer)),
+    }
+}
+
+/// A scheme that is being read.
+struct Reading<'r> {
+    scheme: &'r Scheme<'r>,
+    scopes: &'r BTreeSet<&'r str>,
+    options: &'r Options,
+}
+
+impl Reading<'_> {
+    fn fail(&self, code: Code, place: Place, about: &str) -> Untranslated {
+        let about = match about {
+            "" => format!("{:?}", self.scheme.name),
+            about => format!("{:?}, {about}", self.scheme.name),
+        };
+        Untranslated::new(code, place, about)
+    }
+
+    /// Returns the text of a node, with the values of its stage variables.
+    fn text(&self, node: &Node) -> Result<String, Untranslated> {
+        match node.text() {
+            Some(text) => variables::filled(text, &self.options.variables, node.place),
+            None => Err(self.fail(Code::UnresolvedFunction, node.place, "")),
+        }
+    }
+
+    fn cognito(&self, node: &Node) -> Result<Authorizer, Untranslated> {
+        let arns = node.get("providerARNs").unwrap_or(node);
+        let mut pools = Vec::with_capacity(arns.items().len());
+        for arn in arns.items() {
+            let text = self.text(arn)?;
+            let found = pool(&text);
+            let about = format!("{text:?}");
+            let found = found.ok_or_else(|| self.fail(Code::UnknownIssuer, arn.place, &about))?;
+            if !pools.contains(&found) {
+                pools.push(found);
+            }
+        }
+        if pools.is_empty() {
+            return Err(self.fail(Code::UnknownIssuer, arns.place, "no user pool"));
+        }
+        let (from, findings) = self.field(node)?;
+        Ok(Authorizer {
+            kind: Kind::Cognito {
+                pools,
+                audience: self.audience_of_pattern(node)?,
+            },
+            from,
+            findings,
+        })
+    }
+
+    /// Returns the place of the token: the field that the scheme names.
+    fn field(&self, node: &Node) -> Result<(Vec<String>, Vec<Finding>), Untranslated> {
+        let name = self.scheme.text("name").unwrap_or("Authorization");
+        if self
+            .scheme
+            .text("in")
+            .is_some_and(|place| place != "header")
+        {
+            return Err(self.fail(Code::TokenSource, self.scheme.place, ""));
+        }
+        let mut findings = Vec::new();
+        if let Some(source) = node.get("identitySource") {
+            let stated = source.text().unwrap_or_default();
+            let other = stated.strip_prefix("method.request.header.");
+            if !other.is_some_and(|other| other.eq_ignore_ascii_case(name)) {
+                let code = Code::TokenSourcesDiffer;
+                findings.push(self.fail(code, source.place, stated).of_document());
+            }
+        }
+        let from = header(name);
+        let from = from.ok_or_else(|| self.fail(Code::TokenSource, self.scheme.place, name))?;
+        Ok((from, findings))
+    }
+
+    /// Returns the audiences of `identityValidationExpression`, if that is a list of plain texts.
+    fn audience_of_pattern(&self, node: &Node) -> Result<Vec<String>, Untranslated> {
+        let Some(pattern) = node.get("identityValidationExpression") else {
+            return Ok(Vec::new());
+        };
+        let text = self.text(pattern)?;
+        let plain = text.strip_prefix('^').unwrap_or(&text);
+        let plain = plain.strip_suffix('$').unwrap_or(plain);
+        let is_plain = |text: &str| {
+            let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            !text.is_empty() && text.bytes().all(is_part)
+        };
+        if !is_plain(plain) {
+            let about = format!("{text:?}");
+            return Err(self.fail(Code::AudiencePattern, pattern.place, &about));
+        }
+        Ok(vec![plain.to_owned()])
+    }
+
+    fn jwt(&self, node: &Node) -> Result<Authorizer, Untranslated> {
+        let configuration = node.get("jwtConfiguration");
+        let issuer = self.issuer(configuration)?;
+        let stated = self.options.audiences.get(self.scheme.name);
+        let audience = match (stated, configuration.and_then(|node| node.get("audience"))) {
+            (Some(stated), _) => stated.clone(),
+            (None, Some(node)) => self.audience(node)?,
+            (None, None) => return Err(self.fail(Code::UnknownAudience, node.place, "")),
+        };
+        Ok(Authorizer {
+            kind: Kind::Jwt { issuer, audience },
+            from: self.identity_source(node)?,
+            findings: Vec::new(),
+        })
+    }
+
+    /// Returns the tokens of a scheme without an authorizer: those that the caller names.
+    fn plain(&self) -> Result<Authorizer, Untranslated> {
+        let name = self.scheme.name;
+        let issuer = self.options.issuers.get(name);
+        let audience = self.options.audiences.get(name);
+        let code = match (issuer, audience) {
+            (Some(issuer), Some(audience)) => {
+                return Ok(Authorizer {
+                    kind: Kind::Jwt {
+                        issuer: issuer.clone(),
+                        audience: audience.clone(),
+                    },
+                    from: authorization(),
+                    findings: Vec::new(),
+                });
+            }
+            (Some(_), None) => Code::UnknownAudience,
+            (None, _) => Code::UnknownAuthorizer,
+        };
+        Err(self.fail(code, self.scheme.place, ""))
+    }
+
+    fn issuer(&self, configuration: Option<&Node>) -> Result<String, Untranslated> {
+        if let Some(stated) = self.options.issuers.get(self.scheme.name) {
+            return Ok(stated.clone());
+        }
+        let own = configuration.and_then(|node| node.get("issuer"));
+        let (text, place) = match (own, self.scheme.node.get("openIdConnectUrl")) {
+            (Some(node), _) => (self.text(node)?, node.place),
+            (None, Some(node)) => {
+                let text = self.text(node)?;
+                (issuer_of(&text).unwrap_or_default().to_owned(), node.place)
+            }
+            (None, None) => return Err(self.fail(Code::UnknownIssuer, self.scheme.place, "")),
+        };
+        match is_issuer(&text) {
+            true => Ok(text),
+            false => Err(self.fail(Code::UnknownIssuer, place, &format!("{text:?}"))),
+        }
+    }
+
+    fn audience(&self, node: &Node) -> Result<Vec<String>, Untranslated> {
+        let nodes = match node.is_list() {
+            true => node.items(),
+            false => std::slice::from_ref(node),
+        };
+        let mut audience = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let text = self.text(node)?;
+            if self.scopes.contains(&*text) {
+                let about = format!("{text:?}");
+                return Err(self.fail(Code::ScopeAsAudience, node.place, &about));
+            }
+            let is_audience =
+                !text.is_empty() && text != "any" && text.bytes().all(|b| b.is_ascii_graphic());
+            if !is_audience {
+                let about = format!("{text:?}");
+                return Err(self.fail(Code::UnknownAudience, node.place, &about));
+            }
+            if !audience.contains(&text) {
+                audience.push(text);
+            }
+        }
+        match audience.is_empty() {
+            true => Err(self.fail(Code::UnknownAudience, node.place, "")),
+            false => Ok(audience),
+        }
+    }
+
+    fn identity_source(&self, node: &Node) -> Result<Vec<String>, Untranslated> {
+        let Some(source) = node.get("identitySource") else {
+            return Ok(authorization());
+        };
+        let only = match source.items() {
+            [only] => only.text(),
+            [] => source.text(),
+            _ => None,
+        };
+        let only = only.unwrap_or_default();
+        let from = match only.strip_prefix("$request.header.") {
+            Some(name) => header(name),
+            None => only.strip_prefix("$request.querystring.").and_then(query),
+        };
+        from.ok_or_else(|| self.fail(Code::TokenSource, source.place, &format!("{only:?}")))
+    }
+}
+
+fn authorization() -> Vec<String> {
+    vec!["authorization:raw".into(), "authorization:bearer".into()]
+}
+
+fn header(name: &str) -> Option<Vec<String>> {
+    if name.eq_ignore_ascii_case("authorization") {
+        return Some(authorization());
+    }
+    source(format!("header:{}", name.to_ascii_lowercase()))
+}
+
+fn query(name: &str) -> Option<Vec<String>> {
+    source(format!("query:{name}"))
+}
+
+fn source(text: String) -> Option<Vec<String>> {
+    Source::parse(&text).is_ok().then(|| vec![text])
+}

@@ -1,0 +1,221 @@
+//! The answers to preflights: mock integrations of `OPTIONS`, and the setting of HTTP APIs.
+
+use std::collections::BTreeMap;
+
+use super::integration;
+use super::mock;
+use crate::import::document::{Document, DocumentError, Node};
+use crate::import::finding::{Code, Finding, Untranslated};
+use crate::import::openapi::{Api, Method, Operation};
+use crate::import::plan::{Cors, Names};
+use crate::transform::Origin;
+
+/// The setting of an HTTP API.
+const SETTING: &str = "x-amazon-apigateway-cors";
+
+/// The preflights of a document.
+#[derive(Debug, Default)]
+pub(super) struct Preflights {
+    /// Those of the whole API.
+    pub(super) all: Option<Cors>,
+    /// Those of a path, as the document has it.
+    by_path: BTreeMap<String, Cors>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What an answer to a preflight says, by the names of its fields without `access-control-allow-`.
+#[derive(Debug, Default)]
+struct Said {
+    origins: Vec<String>,
+    methods: Vec<String>,
+    headers: Vec<String>,
+    expose: Vec<String>,
+    has_credentials: bool,
+    max_age: Option<u64>,
+}
+
+impl Preflights {
+    pub(super) fn of(api: &Api<'_>) -> Result<Self, DocumentError> {
+        let mut preflights = Self::default();
+        if let Some(node) = api.root().get(SETTING) {
+            match said_by_setting(node).cors(&[]) {
+                Some(cors) => preflights.all = Some(cors),
+                None => {
+                    let reason = Untranslated::new(Code::UnusableCors, node.place, "");
+                    preflights.findings.push(reason.of_document());
+                }
+            }
+        }
+        for operation in &api.operations {
+            if operation.method == Method::Options {
+                preflights.take(api.document, operation)?;
+            }
+        }
+        Ok(preflights)
+    }
+
+    /// Returns the setting of a path.
+    pub(super) fn path(&self, path: &str) -> Option<&Cors> {
+        self.by_path.get(path)
+    }
+
+    fn take(
+        &mut self,
+        document: &Document,
+        operation: &Operation<'_>,
+    ) -> Result<(), DocumentError> {
+        let integration = integration::of(document, operation)?;
+        let integration = integration.filter(|node| integration::kind(node) == "mock");
+        let response = integration.and_then(mock::preflight);
+        let Some(response) = response.filter(|response| speaks_of_origins(response)) else {
+            return Ok(());
+        };
+        let code = match said_by(response) {
+            None => Code::ComputedCors,
+            Some(said) => match said.cors(&[Method::Options.as_str()]) {
+                None => Code::UnusableCors,
+                Some(cors) => {
+                    self.by_path.insert(operation.path.to_owned(), cors);
+                    return Ok(());
+                }
+            },
+        };
+        let reason = Untranslated::new(code, operation.place, "");
+        self.findings.push(reason.of(operation));
+        Ok(())
+    }
+}
+
+/// Returns whether a response, or a template of it, sets a field of CORS.
+fn speaks_of_origins(response: &Node) -> bool {
+    let mut names = mock::parameters(response)
+        .iter()
+        .filter_map(mock::field_name);
+    names.any(|name| name.starts_with("access-control-")) || has_override(response)
+}
+
+/// Returns whether a template changes the fields of the response.
+fn has_override(response: &Node) -> bool {
+    let templates = response
+        .get("responseTemplates")
+        .map_or(&[][..], Node::entries);
+    let mut texts = templates.iter().filter_map(|entry| entry.value.text());
+    texts.any(|text| text.contains("responseOverride"))
+}
+
+/// Returns what a response says; `None` if its origin is computed.
+fn said_by(response: &Node) -> Option<Said> {
+    if has_override(response) {
+        return None;
+    }
+    let mut said = Said::default();
+    for entry in mock::parameters(response) {
+        let Some(name) = mock::field_name(entry) else {
+            continue;
+        };
+        let Some(name) = name.strip_prefix("access-control-").map(str::to_owned) else {
+            continue;
+        };
+        let (_, value) = mock::field(entry)?;
+        match name.as_str() {
+            "allow-origin" => said.origins = vec![value],
+            "allow-methods" => said.methods = items(&value),
+            "allow-headers" => said.headers = items(&value),
+            "expose-headers" => said.expose = items(&value),
+            "allow-credentials" => said.has_credentials = value.eq_ignore_ascii_case("true"),
+            "max-age" => said.max_age = value.parse().ok(),
+            _ => {}
+        }
+    }
+    Some(said)
+}
+
+fn said_by_setting(node: &Node) -> Said {
+    let texts = |key| {
+        let value: Option<&Node> = node.get(key);
+        let items = value.map_or(&[][..], Node::items);
+        let texts = items.iter().filter_map(Node::scalar).map(str::to_owned);
+        texts.collect::<Vec<_>>()
+    };
+    let number = node.get("maxAge").and_then(Node::scalar);
+    Said {
+        origins: texts("allowOrigins"),
+        methods: texts("allowMethods"),
+        headers: texts("allowHeaders"),
+        expose: texts("exposeHeaders"),
+        has_credentials: node.get("allowCredentials").and_then(Node::flag) == Some(true),
+        max_age: number.and_then(|number| number.parse().ok()),
+    }
+}
+
+fn items(value: &str) -> Vec<String> {
+    let items = value.split(',').map(str::trim);
+    let items = items.filter(|item| !item.is_empty());
+    items.map(str::to_owned).collect()
+}
+
+impl Said {
+    /// Returns the setting of the configuration, without some methods; `None` if there is none that
+    /// says the same.
+    fn cors(self, without: &[&str]) -> Option<Cors> {
+        let is_any = self.origins.iter().any(|origin| origin == "*");
+        let origins = match is_any {
+            true => Vec::new(),
+            false => self.origins,
+        };
+        let are_origins = origins.iter().all(|origin| is_origin(origin));
+        if origins.is_empty() != is_any || !are_origins {
+            return None;
+        }
+        let is_wild = is_any || origins.iter().any(|origin| origin.ends_with("://*"));
+        let names_all = |names: &[String]| names.iter().any(|name| name == "*");
+        let has_wild_names = names_all(&self.headers) || names_all(&self.expose);
+        // A browser takes no wildcard from an answer with credentials.
+        if self.has_credentials && (is_wild || has_wild_names) {
+            return None;
+        }
+        Some(Cors {
+            origins,
+            methods: methods(self.methods, without),
+            headers: names(self.headers)?,
+            expose: names(self.expose)?,
+            has_credentials: self.has_credentials,
+            max_age: self.max_age,
+        })
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    matches!(text, "https://*" | "http://*") || !text.contains('*') && Origin::parse(text).is_ok()
+}
+
+/// Returns methods; none, which stands for those of the route, for a wildcard.
+fn methods(methods: Vec<String>, without: &[&str]) -> Vec<String> {
+    if methods.iter().any(|method| method == "*") {
+        return Vec::new();
+    }
+    let mut kept: Vec<String> = Vec::new();
+    for method in methods {
+        let method = method.to_ascii_uppercase();
+        let is_method = method.bytes().all(|b| b.is_ascii_uppercase());
+        if is_method && !without.contains(&&*method) && !kept.contains(&method) {
+            kept.push(method);
+        }
+    }
+    kept
+}
+
+fn names(names: Vec<String>) -> Option<Names> {
+    if names.is_empty() {
+        return Some(Names::Unstated);
+    }
+    if names.iter().any(|name| name == "*") {
+        return Some(Names::Any);
+    }
+    let names = names.into_iter().map(|name| name.to_ascii_lowercase());
+    let names: Vec<_> = names.collect();
+    let are_names = names
+        .iter()
+        .all(|name| http::HeaderName::from_bytes(name.as_bytes()).is_ok());
+    are_names.then_some(Names::These(names))
+}

@@ -1,0 +1,333 @@
+//! Exports of API Gateway.
+
+mod access;
+mod arn;
+mod authorizer;
+mod cors;
+mod glob;
+mod integration;
+mod kind;
+mod mapping;
+mod mock;
+mod restriction;
+mod source;
+mod uri;
+mod variables;
+
+use std::collections::BTreeSet;
+
+use access::{Authorizers, Decision};
+use authorizer::AUTHORIZER;
+use cors::Preflights;
+use integration::{Integrations, Target};
+use kind::Kind;
+use restriction::Restrictions;
+
+use super::document::Node;
+use super::error::ImportError;
+use super::finding::{Code, Finding, Untranslated};
+use super::gather::{Planned, routes, share_tokens};
+use super::heading::heading;
+use super::names::Registry;
+use super::open::open_operations;
+use super::openapi::{Api, ApiError, ApiFault, Method, Operation};
+use super::options::{BasePath, Options, Prefix};
+use super::path::route_path;
+use super::plan::{Access, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens, Upstream};
+use super::translation::Translation;
+
+/// Translates an export.
+///
+/// # Errors
+/// Returns an error for a document that is no export, or that cannot be a configuration.
+pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation, ImportError> {
+    let mut work = Work::new(api, options)?;
+    let mut planned = Vec::new();
+    let mut has_integration = false;
+    for operation in &api.operations {
+        has_integration |= integration::of(api.document, operation)?.is_some();
+        planned.extend(work.operation(operation)?);
+    }
+    if !has_integration {
+        return Err(ImportError::NoIntegrations);
+    }
+    if planned.is_empty() {
+        let place = api.root().place;
+        return Err(ApiError::at(place, ApiFault::NoOperations).into());
+    }
+    work.note_the_document(&planned);
+    Ok(work.finish(planned))
+}
+
+/// A document that is being translated.
+struct Work<'w> {
+    api: &'w Api<'w>,
+    options: &'w Options,
+    kind: Kind,
+    prefix: Prefix,
+    authorizers: Authorizers<'w>,
+    restrictions: Restrictions,
+    preflights: Preflights,
+    lambda: Lambda,
+    issuers: Registry<Issuer>,
+    upstreams: Registry<Upstream>,
+    findings: Vec<Finding>,
+}
+
+impl<'w> Work<'w> {
+    fn new(api: &'w Api<'w>, options: &'w Options) -> Result<Self, ImportError> {
+        let kind = Kind::of(api);
+        let mode = options.base_path.unwrap_or(BasePath::Stage);
+        let base_path = api.servers.first().map_or("", |server| &server.base_path);
+        let prefix = mode.prefix(base_path);
+        Ok(Self {
+            api,
+            options,
+            kind,
+            authorizers: Authorizers::of(api, options),
+            restrictions: Restrictions::of(api),
+            preflights: Preflights::of(api)?,
+            lambda: lambda(api, options, &prefix),
+            prefix,
+            issuers: Registry::default(),
+            upstreams: Registry::default(),
+            findings: Vec::new(),
+        })
+    }
+
+    /// Translates an operation: into none, one, or the two paths of the root below a prefix.
+    fn operation(&mut self, operation: &Operation<'_>) -> Result<Vec<Planned>, ImportError> {
+        let path = route_path(operation, &self.prefix)?;
+        let node = integration::of(self.api.document, operation)?;
+        let is_preflight =
+            operation.method == Method::Options && self.preflights.path(operation.path).is_some();
+        let is_empty_default = operation.is_default_route() && node.is_none();
+        // The gateway answers TRACE itself, always.
+        let is_trace = operation.method == Method::Trace;
+        if is_preflight || is_empty_default || is_trace {
+            return Ok(Vec::new());
+        }
+        let planned = match self.decide(operation) {
+            Ok(decision) => self.handle(operation, node, &path, decision),
+            Err(reason) => self.deny(operation, node, &path, &reason),
+        };
+        // A stage is its own root, with a slash or without.
+        if path == "/" && !self.prefix.text.is_empty() && self.prefix.is_stripped {
+            let bare = Planned {
+                path: String::new(),
+                handler: planned.handler.clone(),
+                tokens: planned.tokens.clone(),
+                settings: planned.settings.clone(),
+                rule: planned.rule.clone(),
+            };
+            return Ok(vec![planned, bare]);
+        }
+        Ok(vec![planned])
+    }
+
+    /// Returns who may call an operation.
+    fn decide(&mut self, operation: &Operation<'_>) -> Result<Decision, Untranslated> {
+        if let Some(reason) = self.restrictions.of_operation(operation)
+            && !self.options.accepts_policy
+        {
+            return Err(reason);
+        }
+        self.authorizers.decide(operation, &mut self.issuers)
+    }
+
+    fn handle(
+        &mut self,
+        operation: &Operation<'_>,
+        node: Option<&Node>,
+        path: &str,
+        decision: Decision,
+    ) -> Planned {
+        match self.target(operation, node, path, decision.access.takes_tokens()) {
+            Err(reason) => self.denied(operation, path, &reason, Handler::Nobody),
+            Ok(target) => {
+                self.findings.extend(decision.findings);
+                self.findings.extend(target.findings);
+                Planned {
+                    path: path.to_owned(),
+                    handler: target.handler,
+                    tokens: decision.tokens,
+                    settings: target.settings,
+                    rule: Rule {
+                        method: operation.method.as_str(),
+                        access: decision.access,
+                        comments: Vec::new(),
+                    },
+                }
+            }
+        }
+    }
+
+    /// Denies an operation whose authorization is not known. Its upstream is named all the same,
+    /// for the reader who writes the authorization.
+    fn deny(
+        &mut self,
+        operation: &Operation<'_>,
+        node: Option<&Node>,
+        path: &str,
+        reason: &Untranslated,
+    ) -> Planned {
+        let target = self.target(operation, node, path, true);
+        let handler = match target.map(|target| target.handler) {
+            Ok(Handler::Upstream(name)) => Handler::Upstream(name),
+            _ => Handler::Nobody,
+        };
+        self.denied(operation, path, reason, handler)
+    }
+
+    fn denied(
+        &mut self,
+        operation: &Operation<'_>,
+        path: &str,
+        reason: &Untranslated,
+        handler: Handler,
+    ) -> Planned {
+        self.findings.push(reason.of(operation));
+        Planned {
+            path: path.to_owned(),
+            handler,
+            tokens: Tokens::default(),
+            settings: Settings::default(),
+            rule: Rule {
+                method: operation.method.as_str(),
+                access: Access::Deny,
+                comments: vec![reason.sentence()],
+            },
+        }
+    }
+
+    fn target(
+        &mut self,
+        operation: &Operation<'_>,
+        node: Option<&Node>,
+        path: &str,
+        has_token: bool,
+    ) -> Result<Target, Untranslated> {
+        let integrations = Integrations {
+            options: self.options,
+            kind: self.kind,
+            prefix: &self.prefix,
+            lambda: self.lambda.clone(),
+        };
+        integrations.target(operation, node, path, has_token, &mut self.upstreams)
+    }
+
+    /// Notes what is about the document as a whole.
+    fn note_the_document(&mut self, planned: &[Planned]) {
+        self.findings.extend(self.authorizers.findings());
+        self.findings.append(&mut self.preflights.findings);
+        if self.options.accepts_policy {
+            let accepted = self.restrictions.all();
+            self.findings
+                .extend(accepted.iter().map(Untranslated::of_document));
+        }
+        self.note_unused();
+        self.findings
+            .extend(open_operations(self.api, &self.prefix, planned));
+        self.note_settings();
+    }
+
+    /// Notes each authorizer that no operation names.
+    fn note_unused(&mut self) {
+        let operations = self.api.operations.iter();
+        let mut securities = operations.clone().map(|operation| &operation.security);
+        // A requirement that cannot be read may name it.
+        if securities.any(|security| security.alternatives.is_err()) {
+            return;
+        }
+        let members = operations.flat_map(|operation| operation.security.members());
+        let used: BTreeSet<_> = members.map(|member| member.scheme).collect();
+        for scheme in &self.api.schemes {
+            let is_authorizer = scheme.node.get(AUTHORIZER).is_some();
+            if is_authorizer && !used.contains(scheme.name) {
+                let about = format!("{:?}", scheme.name);
+                let note = Untranslated::new(Code::UnusedAuthorizer, scheme.place, about);
+                self.findings.push(note.of_document());
+            }
+        }
+    }
+
+    fn note_settings(&mut self) {
+        for (key, code) in [
+            (
+                "x-amazon-apigateway-gateway-responses",
+                Code::GatewayResponse,
+            ),
+            ("x-amazon-apigateway-request-validator", Code::Validator),
+            (
+                "x-amazon-apigateway-minimum-compression-size",
+                Code::Setting,
+            ),
+        ] {
+            if let Some(entry) = self.api.root().entry(key) {
+                let note = Untranslated::new(code, entry.place, format!("{key:?}"));
+                self.findings.push(note.of_document());
+            }
+        }
+        if let [_, second, ..] = &*self.api.servers {
+            let note = Untranslated::new(Code::OtherServers, second.place, "");
+            self.findings.push(note.of_document());
+        }
+    }
+
+    fn finish(mut self, planned: Vec<Planned>) -> Translation {
+        let heading = heading(self.api, self.options, self.kind.name(), &planned);
+        let preflights = &self.preflights;
+        let operations = &self.api.operations;
+        let prefix = &self.prefix;
+        let cors = |path: &str| {
+            let path = if path.is_empty() { "/" } else { path };
+            let mut operations = operations.iter();
+            let of_path =
+                |one: &&Operation<'_>| route_path(one, prefix).is_ok_and(|known| known == path);
+            let operation = operations.find(of_path)?;
+            preflights.path(operation.path).cloned()
+        };
+        let mut group = Group {
+            prefix: self.prefix.text.clone(),
+            is_stripped: self.prefix.is_stripped,
+            matches_as_aws: true,
+            tokens: Tokens::default(),
+            cors: self.preflights.all.clone(),
+            routes: routes(planned, cors),
+        };
+        share_tokens(&mut group);
+        self.findings
+            .sort_by_key(|finding| (finding.place, finding.code));
+        Translation {
+            plan: Plan {
+                heading,
+                profile: Some(self.kind.profile()),
+                responses: Vec::new(),
+                issuers: self.issuers.into_sorted(),
+                upstreams: self.upstreams.into_sorted(),
+                group,
+            },
+            findings: self.findings,
+        }
+    }
+}
+
+/// Returns the settings of all functions.
+fn lambda(api: &Api<'_>, options: &Options, prefix: &Prefix) -> Lambda {
+    let server = api.servers.first();
+    let host = server.map_or("", |server| server.host());
+    let api_id = host.split_once(".execute-api.").map(|(id, _)| id);
+    let api_id = api_id.filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let stage = server.map_or("", |server| server.base_path.trim_start_matches('/'));
+    // The prefix of the group is the stage of events, unless they differ.
+    let is_prefix = prefix.is_stripped && prefix.text.trim_start_matches('/') == stage;
+    let binary = api.root().get("x-amazon-apigateway-binary-media-types");
+    let binary = binary.map_or(&[][..], Node::items).iter();
+    Lambda {
+        api_id: api_id.map(str::to_owned),
+        stage: (!is_prefix && !stage.is_empty() && !stage.contains('/')).then(|| stage.to_owned()),
+        binary: binary.filter_map(Node::text).map(str::to_owned).collect(),
+        stage_variables: options.variables.clone(),
+        ..Lambda::default()
+    }
+}
