@@ -1,6 +1,7 @@
 //! `scopegate dev`: runs any configuration on one machine. This command is the only user of
 //! [`crate::dev`].
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::failure::Failure;
 use super::output::print;
 use super::settings::Settings;
 use super::{logging, routes};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, did_you_mean};
 pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
 use crate::dev::{
     LocalUpstream, Sandbox, SandboxSettings, examples, keep_to_loopback, named_redirect_uri,
@@ -22,8 +23,8 @@ use crate::net::Url;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Every issuer of the configuration is replaced by the embedded one, whose tokens satisfy its \
-settings, and every upstream by an echo that shows what was forwarded. The client dev with the \
-secret dev-secret may have every scope that the routes name; [dev.clients] adds other clients. \
+settings, and every upstream by an echo that shows what was forwarded, or the event that a \
+function gets. The client dev with the secret dev-secret may have every scope that the routes name; [dev.clients] adds other clients. \
 Pages and other clients get tokens by authorization codes with PKCE, and may register themselves. \
 Everything listens on this machine only, whatever the file says; --listen, --admin and \
 --issuer-listen are used as given.
@@ -42,7 +43,8 @@ pub(super) struct Arguments {
     /// Another redirect URI to which the embedded issuer sends a browser, in full; may be repeated
     #[arg(long, value_name = "URI", value_parser = named_redirect_uri)]
     redirect_uri: Vec<Box<str>>,
-    /// A server on this machine in place of the echo for an upstream; may be repeated
+    /// A server on this machine in place of the echo for an upstream, whose other settings stay as
+    /// they are in the file; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = local_upstream)]
     upstream: Vec<LocalUpstream>,
 }
@@ -106,12 +108,20 @@ fn load(settings: &Settings, sandbox: &Sandbox) -> Result<Config, Problems> {
     Ok(sandbox.rewire(settings.replace_addresses(config)))
 }
 
-/// Checks that the configuration has the upstreams that the command line replaces.
+/// Checks that the configuration has the upstreams that the command line replaces, and that each of
+/// them is replaced once.
 fn check_upstreams(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let mut replaced = HashSet::new();
     for named in &arguments.upstream {
-        let mut upstreams = config.upstreams.iter();
-        if !upstreams.any(|upstream| *upstream.name == *named.name) {
-            return Err(Failure::NoUpstream(named.name.clone()));
+        let known = config.upstreams.iter().map(|upstream| &*upstream.name);
+        if !known.clone().any(|name| *name == *named.name) {
+            return Err(Failure::NoUpstream {
+                name: named.name.clone(),
+                suggestion: did_you_mean(&named.name, known),
+            });
+        }
+        if !replaced.insert(&named.name) {
+            return Err(Failure::UpstreamTwice(named.name.clone()));
         }
     }
     Ok(())

@@ -28,7 +28,13 @@ pub(super) enum Failure {
     /// The embedded issuer or the echo cannot start.
     Sandbox(Box<dyn Error>),
     /// The command line names an upstream that the configuration does not have.
-    NoUpstream(Box<str>),
+    NoUpstream {
+        name: Box<str>,
+        /// `; did you mean "…"?`, or empty.
+        suggestion: String,
+    },
+    /// The command line names an upstream twice.
+    UpstreamTwice(Box<str>),
     Start(StartError),
     Compile(CompileError),
     /// A file that holds no token.
@@ -67,7 +73,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Start(StartError::Config(_) | StartError::Compile(_)) => PROBLEMS,
-            Self::NoUpstream(_) => USAGE,
+            Self::NoUpstream { .. } | Self::UpstreamTwice(_) => USAGE,
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
             Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::Output(_) => PROBLEMS,
             Self::TokenFile(..) | Self::InputFile(..) | Self::CertificateFile(..) => PROBLEMS,
@@ -99,8 +105,11 @@ impl Failure {
             Self::Problems(problems) => format!("error: {problems}"),
             Self::Token(failure) => format!("error: {failure}"),
             Self::Sandbox(error) => format!("error: {error}"),
-            Self::NoUpstream(name) => {
-                format!("error: --upstream: the configuration has no upstream {name:?}")
+            Self::NoUpstream { name, suggestion } => {
+                format!("error: --upstream: the configuration has no upstream {name:?}{suggestion}")
+            }
+            Self::UpstreamTwice(name) => {
+                format!("error: --upstream: the upstream {name:?} has two URLs")
             }
             Self::Start(error) => format!("error: {error}"),
             Self::Compile(error) => format!("error: {error}"),

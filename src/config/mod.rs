@@ -26,6 +26,7 @@ pub use access::{RouteMethod, rules};
 pub use files::ReadFile;
 pub use language::printable::{is_printable, printable, printable_lines};
 pub use language::problem::{Problem, Problems};
+pub(crate) use language::suggestion::did_you_mean;
 pub use links::Links;
 pub use overrides::{GivenVariables, Overrides};
 pub use policy_text::effective_policy;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Map, Value, json};
 
 /// The number of bytes of a body that are shown; the rest is read and counted.
-const SHOWN_BYTES: usize = 64 << 10;
+pub(super) const SHOWN_BYTES: usize = 64 << 10;
 /// The number of characters of a token that are shown: enough to recognise a JWT, and useless as a
 /// credential.
 const TOKEN_SHOWN: usize = 3;
@@ -74,18 +74,24 @@ fn headers(fields: &HeaderMap) -> Map<String, Value> {
 
 fn show(name: &HeaderName, value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
-    if name != AUTHORIZATION {
-        return shorten_tokens(&text);
+    if name == AUTHORIZATION {
+        shorten_credentials(&text)
+    } else {
+        shorten_tokens(&text)
     }
+}
+
+/// Shortens the value of an `Authorization` field, whatever it is, without its scheme.
+pub(super) fn shorten_credentials(text: &str) -> String {
     match text.split_once(' ') {
         Some((scheme, token)) => format!("{scheme} {}", shorten(token)),
-        None => shorten(&text).into_owned(),
+        None => shorten(text).into_owned(),
     }
 }
 
 /// Shortens everything that looks like a JWT: a token may also be in a cookie, a query or another
 /// header.
-fn shorten_tokens(text: &str) -> String {
+pub(super) fn shorten_tokens(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some(at) = rest.find("eyJ") {
         let (before, from) = rest.split_at(at);
@@ -118,7 +124,7 @@ fn shorten(token: &str) -> Cow<'_, str> {
     }
 }
 
-fn reply(status: StatusCode, answer: &Value) -> Response<Full<Bytes>> {
+pub(super) fn reply(status: StatusCode, answer: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{answer:#}\n")));
     *response.status_mut() = status;
     response

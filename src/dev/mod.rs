@@ -12,6 +12,7 @@ mod embedded;
 mod endpoints;
 mod example;
 mod form;
+mod function;
 mod grant;
 mod grant_error;
 mod host;

@@ -6,10 +6,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
 use super::echo;
 use super::embedded::{Common, EmbeddedIssuer};
 use super::endpoints::{self, Issuers};
 use super::example::reachable;
+use super::function;
 use super::key::KeyRing;
 use super::redirect::RedirectRules;
 use super::resource::move_here;
@@ -19,7 +25,7 @@ use crate::issuer::KeySource;
 use crate::net::{Address, Url};
 use crate::policy::Scope;
 use crate::tls::TlsSettings;
-use crate::upstream::{EndpointSettings, Protocol};
+use crate::upstream::{EndpointSettings, Protocol, Settings as UpstreamSettings};
 
 /// The embedded issuer and the echo, which run until this is dropped.
 pub struct Sandbox {
@@ -30,9 +36,16 @@ pub struct Sandbox {
     /// Keys that no issuer publishes, for tokens that ought to be refused.
     other_keys: Arc<KeyRing>,
     issuer: Server,
-    echo: Server,
-    echo_url: Url,
+    echo: Echo,
+    /// The echo in place of functions.
+    function: Echo,
     upstreams: Vec<LocalUpstream>,
+}
+
+/// An echo, at an address that the system chose.
+struct Echo {
+    server: Server,
+    url: Url,
 }
 
 /// The settings of a sandbox from the command line.
@@ -76,14 +89,15 @@ impl Sandbox {
         };
         let (issuer, issuers) = start_issuer(settings.issuer, rules)
             .map_err(|e| SandboxError::Issuer(settings.issuer, e))?;
-        let (echo, echo_url) = start_echo().map_err(SandboxError::Echo)?;
+        let echo = Echo::start("dev-echo", echo::answer).map_err(SandboxError::Echo)?;
+        let function = Echo::start("dev-function", function::answer).map_err(SandboxError::Echo)?;
         Ok(Self {
             issuers,
             keys: Mutex::default(),
             other_keys: Arc::default(),
             issuer,
             echo,
-            echo_url,
+            function,
             upstreams: settings.upstreams,
         })
     }
@@ -97,7 +111,7 @@ impl Sandbox {
     /// Returns the address of the echo.
     #[must_use]
     pub fn echo_address(&self) -> SocketAddr {
-        self.echo.address()
+        self.echo.server.address()
     }
 
     /// Returns the configuration with every issuer's keys replaced by embedded ones and every
@@ -125,22 +139,28 @@ impl Sandbox {
         }
         self.issuers.replace(embedded);
         for upstream in &mut config.upstreams {
-            let url = self.upstream_url(&upstream.name);
-            upstream.url = url.clone();
-            upstream.endpoints = EndpointSettings::alone(url.clone());
-            upstream.terms = TlsSettings::default();
-            upstream.protocol = Protocol::Http1;
+            self.replace(upstream);
         }
         config
     }
 
-    /// Returns the URL of the upstream on this machine that replaces one of the configuration.
-    fn upstream_url(&self, name: &str) -> &Url {
-        let mut upstreams = self.upstreams.iter();
-        match upstreams.find(|upstream| *upstream.name == *name) {
-            Some(upstream) => &upstream.url,
-            None => &self.echo_url,
-        }
+    /// Moves an upstream to a server on this machine. One that the command line names keeps its
+    /// other settings, so that it is asked as in production; the echo knows HTTP/1.1 alone.
+    fn replace(&self, upstream: &mut UpstreamSettings) {
+        let mut named = self.upstreams.iter();
+        let url = match named.find(|named| *named.name == *upstream.name) {
+            Some(named) => &named.url,
+            None => {
+                upstream.protocol = Protocol::Http1;
+                match upstream.lambda {
+                    Some(_) => &self.function.url,
+                    None => &self.echo.url,
+                }
+            }
+        };
+        upstream.url = url.clone();
+        upstream.endpoints = EndpointSettings::alone(url.clone());
+        upstream.terms = TlsSettings::default();
     }
 }
 
@@ -213,11 +233,18 @@ fn start_issuer(address: SocketAddr, rules: RedirectRules) -> io::Result<(Server
     Ok((server, issuers))
 }
 
-fn start_echo() -> io::Result<(Server, Url)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let url =
-        Url::parse(&format!("http://{}/", listener.local_addr()?)).map_err(io::Error::other)?;
-    Ok((Server::start("dev-echo", listener, echo::answer)?, url))
+impl Echo {
+    fn start<A, F>(thread_name: &str, answer: A) -> io::Result<Self>
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let url =
+            Url::parse(&format!("http://{}/", listener.local_addr()?)).map_err(io::Error::other)?;
+        let server = Server::start(thread_name, listener, answer)?;
+        Ok(Self { server, url })
+    }
 }
 
 impl fmt::Display for SandboxError {

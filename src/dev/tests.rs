@@ -13,12 +13,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::fixture::{cognito, config, route};
-use super::{SERVER_NAME, Sandbox, SandboxError, SandboxSettings, keep_to_loopback};
+use super::{LocalUpstream, SERVER_NAME, Sandbox, SandboxError, SandboxSettings, keep_to_loopback};
 use crate::clock;
 use crate::config::{Config, DevClient, Issuer, Secret};
 use crate::issuer::{Algorithm, KeySet, KeySource};
+use crate::net::Url;
 use crate::policy::Scope;
 use crate::token::Audience;
+use crate::upstream::Protocol;
 
 const BASIC: &str = "Authorization: Basic ZGV2OmRldi1zZWNyZXQ=\r\n";
 pub(super) const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -768,6 +770,34 @@ fn everything_leads_to_this_machine() {
     assert_eq!(
         (echoed.status, &echoed.json()["path"]),
         (200, &json!("/orders"))
+    );
+}
+
+// As in production: a server of gRPC is asked by HTTP/2, one behind a limit by no more connections.
+#[test]
+fn an_upstream_that_the_command_line_names_keeps_its_settings() {
+    let local = LocalUpstream {
+        name: "orders".into(),
+        url: Url::parse("http://127.0.0.1:3000").unwrap(),
+    };
+    let settings = SandboxSettings {
+        upstreams: vec![local],
+        ..settings()
+    };
+    let mut config = orders(vec![cognito("idp")]);
+    config.upstreams[0].protocol = Protocol::Http2;
+    config.upstreams[0].max_connections = 1;
+    let rewired = Sandbox::start(settings).unwrap().rewire(config.clone());
+    let upstream = &rewired.upstreams[0];
+    assert_eq!(upstream.url.to_string(), "http://127.0.0.1:3000/");
+    assert_eq!(
+        (upstream.protocol, upstream.max_connections),
+        (Protocol::Http2, 1)
+    );
+    let echoed = &sandbox().rewire(config).upstreams[0];
+    assert_eq!(
+        (echoed.protocol, echoed.max_connections),
+        (Protocol::Http1, 1)
     );
 }
 

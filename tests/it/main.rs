@@ -42,6 +42,7 @@ mod deadlines;
 mod decisions;
 mod denied_routes;
 mod departures;
+mod dev_functions;
 mod dev_mode;
 mod dev_tokens;
 mod downgrades;

@@ -319,18 +319,22 @@ impl Process {
     /// Starts `scopegate dev`, and waits until it has printed its first text.
     #[track_caller]
     pub(crate) fn dev(toml: &str) -> Self {
-        let process = Self::start(
-            &[
-                "dev",
-                "--listen",
-                ANY,
-                "--admin",
-                ANY,
-                "--issuer-listen",
-                ANY,
-            ],
-            toml,
-        );
+        Self::dev_with(&[], toml)
+    }
+
+    /// Starts `scopegate dev` with options, and waits until it has printed its first text.
+    #[track_caller]
+    pub(crate) fn dev_with(options: &[&str], toml: &str) -> Self {
+        let addresses = [
+            "dev",
+            "--listen",
+            ANY,
+            "--admin",
+            ANY,
+            "--issuer-listen",
+            ANY,
+        ];
+        let process = Self::start(&[&addresses, options].concat(), toml);
         // It first generates every kind of key that the configuration names, which takes a while.
         wait_within(3 * PATIENCE, "dev has said its welcome", || {
             process.out().contains("Ctrl-C")
