@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 
-const PAGES = ['README.md', 'docs/configuration.md', 'docs/issuers.md'];
+const PAGES = ['README.md', 'docs/configuration.md', 'docs/issuers.md', 'docs/lambda.md', 'docs/migrating-from-api-gateway.md'];
 const ROUTE = `
 [upstreams.any]
 url = "http://127.0.0.1:3000"
