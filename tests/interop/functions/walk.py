@@ -1,5 +1,6 @@
 """From the steps in a console to the function's answer: a user pool with a resource server and an app client, a function,
-and a gateway with the configuration of the documentation, against an emulator of Cognito and Lambda.
+and a gateway with the configuration of the documentation, against an emulator of Cognito and Lambda. Then the same with what
+the importer makes of the API's export.
 
     walk.py SCOPEGATE PAGE          started by functions.sh; the first TOML fence of the page is the configuration
 """
@@ -11,13 +12,14 @@ import json
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
 
-from cast import DEADLINE, Checks, Failure, free_ports, gateway, listens, running, until
+from cast import DEADLINE, HERE, Checks, Failure, free_ports, gateway, listens, running, until
 
 REGION = "ap-northeast-2"
 SCOPE = "com.test.test/test.read"
@@ -101,18 +103,33 @@ def configuration(page, cloud, pool, client):
     return text
 
 
+def imported(scopegate, directory, cloud, pool):
+    """What the importer makes of the API's export, with the addresses of this machine, as its reader writes them."""
+    export = directory / "export.json"
+    export.write_text((HERE / "export.json").read_text().replace("ap-northeast-2_EXAMPLE01", pool))
+    command = [scopegate, "import", "apigateway", str(export)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+    if run.returncode != 0:
+        raise Failure(f"import exits with {run.returncode}: {run.stderr}")
+    keys = f'jwks_uri = "{cloud.url}/{pool}/.well-known/jwks.json"'
+    text, count = re.subn(rf'^(issuer *= *"https://.*/{pool}")$', rf"\1\n{keys}", run.stdout, flags=re.MULTILINE)
+    if count != 1 or "http://127.0.0.1:9000" not in text:
+        raise Failure(f"{count} issuers of the pool: {run.stdout}")
+    return text.replace("http://127.0.0.1:9000", cloud.url)
+
+
 def changed(token):
     """The token with another signature."""
     head, signature = token.rsplit(".", 1)
     return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
 
 
-def check_walk(checks, client, token, other):
+def check_walk(checks, name, client, token, other):
     """The answers of the walk-through."""
     raw = client.ask("GET", "/dev/tests", [("Authorization", token)])
-    checks.equal("the raw token: 200", (raw.status, raw.body, raw.all("content-type")), (200, SUCCESS, ["application/json"]))
+    checks.equal(name + "the raw token: 200", (raw.status, raw.body, raw.all("content-type")), (200, SUCCESS, ["application/json"]))
     bearer = client.ask("GET", "/dev/tests", [("Authorization", f"Bearer {token}")])
-    checks.equal("the token behind Bearer: 200", (bearer.status, bearer.body), (200, SUCCESS))
+    checks.equal(name + "the token behind Bearer: 200", (bearer.status, bearer.body), (200, SUCCESS))
     for what, fields in [
         ("no token", []),
         ("an empty field", [("Authorization", "")]),
@@ -121,9 +138,9 @@ def check_walk(checks, client, token, other):
         ("the token of another pool", [("Authorization", other)]),
     ]:
         answer = client.ask("GET", "/dev/tests", fields)
-        checks.equal(f"{what}: 401", (answer.status, answer.json()["message"]), (401, "Unauthorized"))
-    checks.equal("without the stage: 403", client.ask("GET", "/tests", [("Authorization", token)]).status, 403)
-    checks.equal("another method: 403", client.ask("POST", "/dev/tests", [("Authorization", token)], b"").status, 403)
+        checks.equal(name + f"{what}: 401", (answer.status, answer.json()["message"]), (401, "Unauthorized"))
+    checks.equal(name + "without the stage: 403", client.ask("GET", "/tests", [("Authorization", token)]).status, 403)
+    checks.equal(name + "another method: 403", client.ask("POST", "/dev/tests", [("Authorization", token)], b"").status, 403)
 
 
 def main(scopegate, page):
@@ -142,11 +159,14 @@ def main(scopegate, page):
         cloud.create_function("tests")
         text = configuration(page, cloud, pool, client)
         asked = stack.enter_context(gateway(scopegate, directory, text))
-        check_walk(checks, asked, cloud.token(client), cloud.token(elsewhere))
+        check_walk(checks, "", asked, cloud.token(client), cloud.token(elsewhere))
         second = cloud.create_client(pool)
         refused = asked.ask("GET", "/dev/tests", [("Authorization", cloud.token(second))])
         checks.equal("another client of the pool, which is not listed: 401", refused.status, 401)
-        checks.close(least=10)
+        text = imported(scopegate, directory, cloud, pool)
+        asked = stack.enter_context(gateway(scopegate, directory, text))
+        check_walk(checks, "the import: ", asked, cloud.token(client), cloud.token(elsewhere))
+        checks.close(least=19)
 
 
 if __name__ == "__main__":
