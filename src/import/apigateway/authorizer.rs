@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::arn::{Pool, pool};
+use super::extension::AUTHORIZER;
 use super::variables;
 use crate::import::document::{Node, Place};
 use crate::import::finding::{Code, Finding, Untranslated};
@@ -10,9 +11,6 @@ use crate::import::openapi::Scheme;
 use crate::import::options::Options;
 use crate::import::url::{is_issuer, issuer_of};
 use crate::token::Source;
-
-/// The extension of a scheme that has an authorizer.
-pub(super) const AUTHORIZER: &str = "x-amazon-apigateway-authorizer";
 
 /// The extension of a scheme for its kind of authorization.
 const AUTHTYPE: &str = "x-amazon-apigateway-authtype";

@@ -1,6 +1,7 @@
 //! The integrations of operations, as upstreams and answers.
 
 use super::arn::function;
+use super::extension::INTEGRATION;
 use super::kind::Kind;
 use super::mapping::Mappings;
 use super::mock;
@@ -14,9 +15,6 @@ use crate::import::openapi::Operation;
 use crate::import::options::{Options, Prefix};
 use crate::import::path::forwarded;
 use crate::import::plan::{Handler, Lambda, Settings, Upstream};
-
-/// The extension with the integration of an operation.
-pub(super) const INTEGRATION: &str = "x-amazon-apigateway-integration";
 
 /// The address of functions, until the reader writes another.
 const FUNCTIONS: &str = "http://127.0.0.1:9000";

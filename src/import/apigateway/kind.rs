@@ -1,7 +1,6 @@
 //! REST APIs and HTTP APIs.
 
-use super::authorizer::AUTHORIZER;
-use super::integration::INTEGRATION;
+use super::extension::{AUTHORIZER, INTEGRATION};
 use crate::import::document::Node;
 use crate::import::openapi::Api;
 

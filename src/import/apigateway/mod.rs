@@ -4,6 +4,7 @@ mod access;
 mod arn;
 mod authorizer;
 mod cors;
+mod extension;
 mod glob;
 mod integration;
 mod kind;
@@ -17,8 +18,8 @@ mod variables;
 use std::collections::BTreeSet;
 
 use access::{Authorizers, Decision};
-use authorizer::AUTHORIZER;
 use cors::Preflights;
+use extension::AUTHORIZER;
 use integration::{Integrations, Target};
 use kind::Kind;
 use restriction::Restrictions;
