@@ -24,11 +24,11 @@ mod vectors;
 
 pub use access::{RouteMethod, rules};
 pub use files::ReadFile;
+pub(crate) use language::nearness::did_you_mean;
 pub use language::printable::{is_printable, printable, printable_lines};
 pub use language::problem::{Problem, Problems};
-pub(crate) use language::suggestion::did_you_mean;
 pub use links::Links;
-pub use overrides::{GivenVariables, Overrides};
+pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use tables::{
     AccessLog, Config, Dev, DevClient, ErrorDetail, ErrorProfile, Errors, ForwardedFields, Group,
@@ -36,7 +36,7 @@ pub use tables::{
     Timeouts, TokenCache,
 };
 pub use token_places::{TokenPlaces, unjudged};
-pub use variables::{Origin, Variable};
+pub use variables::{GivenVariables, Origin, Variable};
 
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! Command-line flags and `SCOPEGATE_*` variables, which take precedence over the file.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::AccessLog;
+use super::variables::GivenVariables;
 use crate::net::Address;
 
 /// Values that replace those of the file. An absent value leaves the file's in place.
@@ -30,19 +30,4 @@ pub struct Overrides {
     /// their keys and certificates, which may not exist on this machine, are then not read. Such a
     /// configuration works only with the stand-ins.
     pub stand_ins: bool,
-}
-
-/// Values of variables from outside of the file. They take precedence over those of `[variables]`.
-#[derive(Clone, Debug, Default)]
-pub struct GivenVariables {
-    /// The names and values of `--var`, which go before the environment.
-    pub flags: Vec<(String, String)>,
-    /// The values of `SCOPEGATE_VAR_*` by the rest of the name, in capitals; `None` for a value that
-    /// is not UTF-8.
-    pub environment: BTreeMap<String, Option<String>>,
-}
-
-impl GivenVariables {
-    /// The beginning of the names of environment variables that are variables of the configuration.
-    pub const PREFIX: &str = "SCOPEGATE_VAR_";
 }

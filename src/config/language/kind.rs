@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 use super::document::{self, Value};
 use super::json::{one_or_list, reference, text};
 use super::key::{DefaultKey, Field, Key, Kind, Readable, Table, Tables, quoted};
+use super::nearness::did_you_mean;
 use super::source::Span;
-use super::suggestion::did_you_mean;
 use super::units::{self, Measure, show_duration, show_size};
 
 /// A text with its position.

@@ -6,6 +6,7 @@ pub(super) mod json;
 pub(super) mod json_schema;
 mod key;
 mod kind;
+pub(super) mod nearness;
 pub(super) mod printable;
 pub(super) mod problem;
 mod reader;

@@ -1,6 +1,6 @@
 //! Notes on methods that no client is likely to use.
 
-use crate::config::language::suggestion::did_you_mean;
+use crate::config::language::nearness::did_you_mean;
 use crate::config::language::{Reader, Span};
 
 /// The methods of the IANA registry that a route can name, and those that are in common use

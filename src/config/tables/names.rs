@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::tenants::entry_of;
 use crate::config::context::Context;
 use crate::config::language::document::Table;
-use crate::config::language::suggestion::did_you_mean;
+use crate::config::language::nearness::did_you_mean;
 use crate::config::language::{Problem, Reader, Span, Text};
 
 /// The names that routes can refer to. They include entries with problems, so that a broken issuer

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::config::context::Context;
 use crate::config::language::document::{KeyValue, Kind, Table};
-use crate::config::language::{AnyKey as _, Custom, Key, Problem, Text, json};
+use crate::config::language::{AnyKey as _, Custom, Key, Problem, json};
 use crate::config::variables::Defined;
 use crate::transform::{is_reserved, is_variable_name};
 
@@ -40,9 +40,11 @@ pub(in crate::config) fn variables(context: &Context, root: &Table) -> Vec<Defin
         if let Some(value) = value(context, entry)
             && is_valid_name(context, entry, &defined)
         {
-            let (text, span) = (entry.key.clone(), entry.key_span);
-            let name = Text { text, span };
-            defined.push(Defined { name, value });
+            defined.push(Defined {
+                name: entry.key.clone(),
+                span: entry.key_span,
+                value,
+            });
         }
     }
     defined
@@ -57,15 +59,12 @@ fn is_valid_name(context: &Context, entry: &KeyValue, defined: &[Defined]) -> bo
         format!("\"{name}\" is no name of a variable: \"${{{name}}}\" is about a request")
     } else {
         let mut others = defined.iter();
-        let Some(other) = others.find(|other| other.name.text.eq_ignore_ascii_case(name)) else {
+        let Some(other) = others.find(|other| other.name.eq_ignore_ascii_case(name)) else {
             return true;
         };
-        let message = format!(
-            "\"{name}\" and \"{}\" differ in case alone",
-            other.name.text
-        );
+        let message = format!("\"{name}\" and \"{}\" differ in case alone", other.name);
         let problem = Problem::at(entry.key_span, message);
-        context.problem(problem.related(other.name.span, "the other one"));
+        context.problem(problem.related(other.span, "the other one"));
         return false;
     };
     context.problem(Problem::at(entry.key_span, message));

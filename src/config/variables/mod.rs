@@ -6,10 +6,12 @@
 //! adds no key, no reference and no other variable.
 
 pub(super) mod filling;
+mod given;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use given::GivenVariables;
 pub(super) use values::{Defined, Variables};
 pub use values::{Origin, Variable};

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::config::language::suggestion::{did_you_mean, nearest};
-use crate::config::language::{Span, Text};
-use crate::config::overrides::GivenVariables;
+use super::given::GivenVariables;
+use crate::config::language::Span;
+use crate::config::language::nearness::{did_you_mean, nearest};
 
 /// A variable with the value in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,9 @@ pub enum Origin {
 
 /// A variable that the file defines.
 pub(in crate::config) struct Defined {
-    pub(in crate::config) name: Text,
+    pub(in crate::config) name: String,
+    /// The position of the name.
+    pub(in crate::config) span: Span,
     pub(in crate::config) value: String,
 }
 
@@ -88,14 +90,14 @@ impl Variables {
             given: given.clone(),
             used: Vec::new(),
         };
-        for Defined { name, value } in defined {
-            let variable = variables.given_value(&name.text);
+        for Defined { name, span, value } in defined {
+            let variable = variables.given_value(&name);
             variables.list.push(variable.unwrap_or_else(|| Variable {
-                name: name.text.as_str().into(),
+                name: name.as_str().into(),
                 value: value.into(),
                 origin: Origin::File,
             }));
-            variables.defined.push((name.text.into(), name.span));
+            variables.defined.push((name.into(), span));
         }
         variables
     }
