@@ -141,6 +141,7 @@ impl Callers {
             request: _,
             response: _,
             rewrite: _,
+            method: _,
             request_timeout: _,
             idle_body: _,
         } = heads;

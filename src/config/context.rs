@@ -17,6 +17,7 @@ use super::language::problem::{Problem, Problems};
 use super::language::{SourceFile, Span};
 use super::links::Links;
 use super::variables::Variables;
+use crate::transform::Template;
 
 /// The state that all parts of the lowering share: the files that were read, and the problems and
 /// notes found so far.
@@ -131,6 +132,14 @@ impl Context {
         self.files.borrow_mut().contents.extend(outside.bytes());
         // Each document is filled in once.
         let _ = self.variables.set(variables);
+    }
+
+    /// Returns a template with the values of variables.
+    pub(super) fn filled(&self, template: &Template) -> Template {
+        match self.variables() {
+            Some(variables) => template.filled(|name| variables.value(name)),
+            None => template.clone(),
+        }
     }
 
     pub(super) fn variables(&self) -> Option<&Variables> {

@@ -338,6 +338,9 @@ fn add_path(settings: &mut Vec<String>, route: &Route) {
         (None, Some(prefix)) => settings.push(format!("prefix {prefix} removed")),
         (None, None) => {}
     }
+    if let Some(method) = &route.heads.method {
+        settings.push(format!("method {method}"));
+    }
 }
 
 fn add_token(settings: &mut Vec<String>, route: &Route) {

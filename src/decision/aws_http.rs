@@ -111,6 +111,7 @@ pub(super) fn row(reason: Reason) -> Row {
             plain(StatusCode::NOT_FOUND, "Not Found")
         }
         Reason::AmbiguousPath
+        | Reason::UnmappableRequest
         | Reason::MalformedTarget
         | Reason::InvalidHost
         | Reason::InvalidFraming

@@ -94,6 +94,7 @@ pub(super) fn row(reason: Reason) -> &'static Row {
             error_type: "MissingAuthenticationTokenException",
         },
         Reason::AmbiguousPath
+        | Reason::UnmappableRequest
         | Reason::MalformedTarget
         | Reason::InvalidHost
         | Reason::InvalidFraming

@@ -348,6 +348,20 @@ impl Reason {
                     tries it: it puts the token into the route's first cookie, and does not try \
                     handshakes of WebSockets.",
             },
+            Self::UnmappableRequest => &Row {
+                status: StatusCode::BAD_REQUEST,
+                code: "unmappable_request",
+                client: "The request lacks a value that this needs, or the value has characters \
+                    that are not allowed there.",
+                operator: "the rewrite has no path for the request:",
+                blame: Blame::Client,
+                closes: false,
+                help: "The route's `rewrite` puts a value of the request into the path, and the \
+                    request has none, or one that is no segment of a path: empty, `.`, `..`, with \
+                    control characters, or with an ambiguity that the route does not `allow`, such \
+                    as a slash. The log names the reference: see \
+                    [templates](traffic.md#templates).",
+            },
             Self::AmbiguousPath => &Row {
                 status: StatusCode::BAD_REQUEST,
                 code: "ambiguous_path",

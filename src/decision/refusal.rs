@@ -43,6 +43,9 @@ pub enum Cause {
         /// The reason for which the ambiguity is not allowed.
         barred: AmbiguityRefusal,
     },
+    /// The rewrite of the route has no path for the request: a value is absent, or cannot stand in
+    /// a path.
+    Unmappable(Box<str>),
     /// A tolerant application could read the path as one of a stricter route.
     Shadowed {
         /// The label of that route.
@@ -174,6 +177,7 @@ impl Cause {
             Self::Target(TargetError::Form) => Reason::MalformedTarget,
             Self::Target(TargetError::Host) => Reason::InvalidHost,
             Self::Ambiguous { .. } => Reason::AmbiguousPath,
+            Self::Unmappable(_) => Reason::UnmappableRequest,
             Self::Shadowed { .. } => Reason::ShadowedPath,
             Self::NotFound | Self::NoMetadata => Reason::NoRoute,
             Self::Method { .. } => Reason::MethodNotAllowed,
@@ -221,6 +225,7 @@ impl Cause {
                 )
                 .into(),
             },
+            Self::Unmappable(what) => format!("{sentence} {what}").into(),
             Self::Shadowed { by } => format!("{sentence} \"{by}\"").into(),
             Self::Method { allow } => format!("{sentence} {allow}").into(),
             Self::Denied(Denial::InsufficientScope { missing, .. }) => {

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body_timer::BodyError;
 use super::headers;
+use super::mapped::AnswerFacts;
 use super::profile_ids::{self, Ids};
 use super::request_body::UploadStatus;
 use super::token_fields::token_fields;
@@ -314,6 +315,9 @@ impl Exchange {
             (None, None) => return,
         };
         rules.complete(fields);
+        for (name, value) in rules.render(&AnswerFacts(&self.request_id)) {
+            fields.entry(name).or_insert(value);
+        }
         // Pages of every origin may read that there is no metadata.
         if let Some(cors) = cors
             && !matches!(refusal.cause, Cause::NoMetadata)

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::uri::{Parts, PathAndQuery};
-use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, request};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::body_timer::BodyTimer;
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
+use super::mapped::Mapped;
 use super::reply_body::{Relay, ReplySource};
 use super::request_body::{RequestBody, UploadFailure, UploadStatus};
 use super::upgrade::{Handshake, Upgrades};
@@ -34,6 +35,8 @@ pub(super) struct Forward<'v> {
     deadlines: BodyDeadlines,
     /// Set when a token was removed from the query.
     removed_token: bool,
+    /// The fields of the response whose values depend on the request.
+    response_fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The deadlines of the bodies of a request and of its response.
@@ -111,9 +114,6 @@ impl<'v> Forward<'v> {
 
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);
-        if let Err(cause) = rewrite(&mut head.uri, query.as_deref(), route) {
-            return Err(Refusal::at(route, cause));
-        }
         let version = std::mem::replace(&mut head.version, Version::HTTP_11);
         let forwarding = Forwarding {
             peer,
@@ -127,8 +127,21 @@ impl<'v> Forward<'v> {
             version,
         };
         let own = headers::to_upstream(&mut head.headers, &forwarding);
-        let rules = &route.config.heads.request;
-        rules.apply(Direction::Request, &mut head.headers);
+        let mapped = match Mapped::of(&forwarding, &head, query.as_deref()) {
+            Ok(mapped) => mapped,
+            Err(cause) => return Err(Refusal::at(route, cause)),
+        };
+        if let Err(cause) = rewrite(&mut head.uri, query.as_deref(), &mapped, route) {
+            return Err(Refusal::at(route, cause));
+        }
+        let heads = &route.config.heads;
+        heads.request.apply(Direction::Request, &mut head.headers);
+        for (name, value) in mapped.request {
+            head.headers.append(name, value);
+        }
+        if let Some(method) = &heads.method {
+            head.method = method.clone();
+        }
         if let Some(handshake) = &handshake {
             handshake.to_upstream(&mut head.headers);
         }
@@ -140,6 +153,7 @@ impl<'v> Forward<'v> {
             handshake,
             deadlines,
             removed_token: query.is_some(),
+            response_fields: mapped.response,
         })
     }
 
@@ -187,6 +201,9 @@ impl<'v> Forward<'v> {
             _ => None,
         };
         head_to_client(self.route, self.removed_token, &mut response, exchange);
+        for (name, value) in &self.response_fields {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
         if let Some(handshake) = handshake {
             let idle = exchange.view().snapshot.config.server.timeouts.tunnel;
             return switch(response, handshake, idle)
@@ -319,7 +336,16 @@ fn switch(
 
 /// Replaces the URI by that for the upstream, if the route rewrites it or a token was removed from
 /// the query, which leaves `query`.
-fn rewrite(uri: &mut Uri, query: Option<&str>, route: &Route) -> Result<(), Cause> {
+fn rewrite(
+    uri: &mut Uri,
+    query: Option<&str>,
+    mapped: &Mapped,
+    route: &Route,
+) -> Result<(), Cause> {
+    if let Some((path, query)) = &mapped.target {
+        *uri = target(path, query.as_deref()).ok_or(Cause::Defect)?;
+        return Ok(());
+    }
     if route.strip == 0 && route.config.heads.rewrite.is_none() && query.is_none() {
         return Ok(());
     }
@@ -336,11 +362,16 @@ fn rewrite(uri: &mut Uri, query: Option<&str>, route: &Route) -> Result<(), Caus
 /// the query of `uri`.
 fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
     let path: Cow<'_, str> = match &route.config.heads.rewrite {
-        Some(rewrite) => rewrite.apply(uri.path()).into(),
+        Some(rewrite) => rewrite.apply(uri.path())?.into(),
         None => strip_segments(uri.path(), route.strip).into(),
     };
-    let text = match query.or(uri.query()) {
-        Some("") | None => path.into_owned(),
+    target(&path, query.or(uri.query()))
+}
+
+/// Returns a URI of a path and a query.
+fn target(path: &str, query: Option<&str>) -> Option<Uri> {
+    let text = match query {
+        Some("") | None => path.to_owned(),
         Some(query) => format!("{path}?{query}"),
     };
     let mut parts = Parts::default();

@@ -17,6 +17,7 @@ use super::body_timer::BodyError;
 use super::exchange::Exchange;
 use super::forward::{BodyDeadlines, handshake_of, has_no_content, head_to_client, refused_cause};
 use super::headers::{self, Forwarding};
+use super::mapped::Mapped;
 use super::reply_body::{Relay, ReplySource};
 use super::request_body::{RequestBody, UploadFailure, UploadStatus};
 use super::upgrade::Upgrades;
@@ -48,6 +49,13 @@ struct Invocation<'v, 'r> {
     function: &'v Function,
     peer: &'r Peer,
     deadlines: BodyDeadlines,
+}
+
+/// The invocation's body, and what of the request the response needs.
+struct Event {
+    body: RequestBody,
+    /// The fields of the response whose values depend on the request.
+    response_fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Invokes the function of a route, and returns the client's response. It consumes the permit of
@@ -113,7 +121,7 @@ impl<'v> Invocation<'v, '_> {
         let removed_token = self.query_without_tokens(&head);
         let event = self.event(head, removed_token.as_deref(), &body, exchange)?;
         drop(body);
-        let mut outgoing = Outgoing::new(self.request_head(), AddedFields::new(), event);
+        let mut outgoing = Outgoing::new(self.request_head(), AddedFields::new(), event.body);
         outgoing.admitted(permit);
         let limit = self.route.response_timeout;
         let sent = self
@@ -124,7 +132,11 @@ impl<'v> Invocation<'v, '_> {
         let took = clock::monotonic() - outgoing.departed();
         self.upstream.upstream().metrics.duration.observe(took);
         let answer = self.read_answer(response).await?;
-        Ok(self.respond(answer, removed_token.is_some(), exchange))
+        let mut response = self.respond(answer, removed_token.is_some(), exchange);
+        for (name, value) in event.response_fields {
+            response.headers_mut().append(name, value);
+        }
+        Ok(response)
     }
 
     /// Reads the whole body of the request, within the limits of the route and of the event.
@@ -191,9 +203,9 @@ impl<'v> Invocation<'v, '_> {
         query: Option<&str>,
         body: &[u8],
         exchange: &Exchange,
-    ) -> Result<RequestBody, Cause> {
+    ) -> Result<Event, Cause> {
         let host = forwarded::requested_host(&head.uri, &head.headers);
-        self.make_fields(&mut head, host.as_ref(), exchange);
+        let response_fields = self.make_fields(&mut head, query, host.as_ref(), exchange)?;
         let facts = RequestFacts {
             method: &head.method,
             path: head.uri.path(),
@@ -214,19 +226,24 @@ impl<'v> Invocation<'v, '_> {
             since_epoch: exchange.began().since_epoch,
         };
         match lambda::event(self.function, &facts) {
-            Ok(event) => Ok(RequestBody::Whole(Box::new(Some(event.into())))),
+            Ok(event) => Ok(Event {
+                body: RequestBody::Whole(Box::new(Some(event.into()))),
+                response_fields,
+            }),
             Err(lambda::EventTooLong) => Err(Cause::EventTooLarge),
         }
     }
 
     /// Turns the client's fields into those of the event: the fields that an upstream would get,
-    /// but with the host that the client asked for.
+    /// but with the host that the client asked for. Returns the fields that templates add to the
+    /// response.
     fn make_fields(
         &self,
         head: &mut request::Parts,
+        query: Option<&str>,
         host: Option<&HeaderValue>,
         exchange: &Exchange,
-    ) {
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Cause> {
         let snapshot = &self.view.snapshot;
         let forwarding = Forwarding {
             peer: self.peer,
@@ -239,8 +256,10 @@ impl<'v> Invocation<'v, '_> {
             host: host.cloned(),
             version: head.version,
         };
+        let own = headers::to_upstream(&mut head.headers, &forwarding);
+        let mapped = Mapped::of(&forwarding, head, query)?;
         let fields = &mut head.headers;
-        for (name, value) in headers::to_upstream(fields, &forwarding) {
+        for (name, value) in own {
             if name != TE {
                 fields.append(name, value);
             }
@@ -251,6 +270,10 @@ impl<'v> Invocation<'v, '_> {
         };
         let rules = &self.route.config.heads.request;
         rules.apply(Direction::Request, fields);
+        for (name, value) in mapped.request {
+            fields.append(name, value);
+        }
+        Ok(mapped.response)
     }
 
     /// Returns the head of the invocation.

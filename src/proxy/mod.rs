@@ -10,6 +10,7 @@ mod forward;
 mod function;
 mod headers;
 mod heads;
+mod mapped;
 mod profile_ids;
 mod reply_body;
 mod request_body;

@@ -93,6 +93,12 @@ impl Ambiguities {
         self.0 |= ambiguity as u16;
     }
 
+    /// Returns the ambiguities of a raw path, which begins with `/` and has no query.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        inspect(path)
+    }
+
     /// Returns the most dangerous ambiguity of this set that is not in `allowed`.
     #[must_use]
     pub fn first_beyond(self, allowed: Self) -> Option<Ambiguity> {

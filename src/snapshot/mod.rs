@@ -121,6 +121,8 @@ pub struct Route {
     pub response_timeout: Duration,
     /// The metrics of the route.
     pub metrics: Arc<RouteMetrics>,
+    /// Set if its header rules or its rewrite refer to the request.
+    pub has_templates: bool,
     /// Set if a route of the configuration answers `OPTIONS` for this path.
     pub answers_options: bool,
 }
@@ -305,6 +307,8 @@ fn claim_headers(routes: &[Arc<config::Route>]) -> Vec<FieldPattern> {
         for claim in &route.forward {
             headers.push(claim.header.clone().into());
         }
+        let with_claims = route.heads.request.with_claims();
+        headers.extend(with_claims.map(|name| name.clone().into()));
     }
     headers
 }
@@ -459,6 +463,7 @@ fn compile_route(
         verifiers: parts.verifiers(&route.issuers)?,
         upstream_token_from: parts.places.beyond(route).cloned(),
         response_timeout: response_timeout(route, settings),
+        has_templates: route.heads.has_templates(),
         answers_options: answers_options(route),
     })
 }

@@ -52,6 +52,8 @@ labels! {
         InsufficientScope = "insufficient_scope",
         /// A page of another site may have made the request.
         CrossSiteRequest = "cross_site_request",
+        /// The route's rewrite has no path for the request.
+        UnmappableRequest = "unmappable_request",
         /// The path can be read in two ways.
         AmbiguousPath = "ambiguous_path",
         /// The route denies every request.

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::field_names::{FieldPattern, is_twin, starts_with_twin};
 use super::impersonation::{Meaning, meaning};
+use super::template::{Escape, Facts, ReferenceKind, Template};
 
 /// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,19 @@ pub struct HeaderRules {
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// The fields to write beside other fields of the same name.
     pub add: Vec<(HeaderName, HeaderValue)>,
+    /// The fields whose values depend on the request.
+    pub templates: Vec<FieldTemplate>,
+}
+
+/// A field whose value depends on the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldTemplate {
+    /// The name of the field.
+    pub name: HeaderName,
+    /// The value, with at least one reference.
+    pub value: Template,
+    /// Set if the field replaces all fields of the same name.
+    pub replaces: bool,
 }
 
 /// An error in a header rule.
@@ -47,24 +61,55 @@ impl HeaderRules {
     /// Returns whether the rules change no message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+        self.remove.is_empty()
+            && self.set.is_empty()
+            && self.add.is_empty()
+            && self.templates.is_empty()
     }
 
     /// Returns the fields that are removed from every message before the rules write their own.
     pub fn claimed(&self) -> impl Iterator<Item = FieldPattern> {
+        let templates = self.templates.iter().filter(|field| field.replaces);
         self.remove
             .iter()
             .cloned()
             .chain(self.set.iter().map(|(name, _)| name.clone().into()))
+            .chain(templates.map(|field| field.name.clone().into()))
     }
 
     /// Returns every field that a rule names.
     pub fn names(&self) -> impl Iterator<Item = FieldPattern> {
+        let templates = self.templates.iter().filter(|field| !field.replaces);
         self.claimed()
             .chain(self.add.iter().map(|(name, _)| name.clone().into()))
+            .chain(templates.map(|field| field.name.clone().into()))
     }
 
-    /// Changes a message. A field that is removed or set is removed in every spelling: an upstream
+    /// Returns the fields that hold claims.
+    pub fn with_claims(&self) -> impl Iterator<Item = &HeaderName> {
+        let fields = self.templates.iter();
+        fields
+            .filter(|field| field.has_claim())
+            .map(|field| &field.name)
+    }
+
+    /// Returns the fields whose values depend on the request, with their values for one request. A
+    /// field that refers to an absent value is left out.
+    #[must_use]
+    pub fn render(&self, facts: &impl Facts) -> Vec<(HeaderName, HeaderValue)> {
+        let mut fields = Vec::new();
+        for field in &self.templates {
+            let escape = Escape::of_field(&field.name);
+            let text = field.value.render(escape, facts).ok();
+            // An escaped text is a field value.
+            if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+                fields.push((field.name.clone(), value));
+            }
+        }
+        fields
+    }
+
+    /// Changes a message, except for the fields of [`Self::render`], which the caller adds. A field that is removed or set is removed in every spelling: an upstream
     /// may read `x_env` as `x-env`.
     pub fn apply(&self, direction: Direction, headers: &mut HeaderMap) {
         if !self.is_empty() {
@@ -91,10 +136,17 @@ impl HeaderRules {
 
     fn removes(&self, direction: Direction, name: &str) -> bool {
         self.set.iter().any(|(set, _)| is_twin(name, set.as_str()))
+            || self.is_replaced(name)
             || self
                 .remove
                 .iter()
                 .any(|pattern| pattern.matches(name) && direction.may_remove(pattern, name))
+    }
+
+    /// Returns whether a template writes a field in place of one of this name.
+    fn is_replaced(&self, name: &str) -> bool {
+        let mut templates = self.templates.iter();
+        templates.any(|field| field.replaces && is_twin(name, field.name.as_str()))
     }
 
     /// Adds the fields of `set` and `add` to an answer of the gateway itself. A field that the
@@ -105,6 +157,15 @@ impl HeaderRules {
                 headers.insert(name.clone(), value.clone());
             }
         }
+    }
+}
+
+impl FieldTemplate {
+    /// Returns whether the value refers to a claim.
+    #[must_use]
+    pub fn has_claim(&self) -> bool {
+        let mut references = self.value.references();
+        references.any(|(reference, _)| reference.kind() == ReferenceKind::Claim)
     }
 }
 
@@ -219,6 +280,12 @@ fn owned_in_responses(name: &str) -> Option<&'static str> {
     starts_with_twin(name, "access-control-").then_some("\"cors\" writes it")
 }
 
+/// Returns whether the text around references can be a part of a field value.
+#[must_use]
+pub fn is_rule_text(template: &Template) -> bool {
+    header_rule_value(&template.sample("x")).is_ok()
+}
+
 /// Parses the value of a rule: printable ASCII, without spaces at its start and end.
 ///
 /// # Errors
@@ -262,6 +329,7 @@ mod tests {
             remove: vec![HeaderName::from_static("x-debug").into()],
             set: vec![pair("x-env", "prod")],
             add: vec![pair("x-hop", "2")],
+            templates: Vec::new(),
         };
         let mut headers: HeaderMap = [
             pair("x_debug", "1"),

@@ -12,12 +12,14 @@ mod template;
 
 pub use cors::{Cors, FieldNames, Origins, Preflight, origin_of};
 pub use field_names::{FieldPattern, FieldSet, is_twin};
-pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value};
+pub use header_rules::{
+    Direction, FieldTemplate, HeaderRuleError, HeaderRules, header_rule_value, is_rule_text,
+};
 pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
 pub use origin::{Origin, OriginError};
 pub use respond::Respond;
-pub use rewrite::{Rewrite, RewriteError};
+pub use rewrite::{QueryRewrite, Rewrite, RewriteError};
 pub use template::{
     Escape, Facts, Place, Reference, ReferenceKind, RenderError, Template, TemplateError,
-    TemplateFault, Value, is_reserved, is_variable_name,
+    TemplateFault, Value, has_parameter, is_reserved, is_variable_name, parameter,
 };

@@ -1,24 +1,41 @@
-//! The path that an upstream receives in place of the path that was matched.
+//! The path that an upstream receives in place of the path that was matched, and the parameters
+//! that are set in its query.
 //!
-//! A template is a pattern over the parameters of its route. The values of the parameters are the
-//! raw bytes that were matched, so that the forwarded path is the authorized one. A path with an
-//! ambiguity that the route does not allow was refused before (attacks.md#row-1).
+//! A rewrite of whole segments is a pattern over the parameters of its route. The values of the
+//! parameters are the raw bytes that were matched, so that the forwarded path is the authorized
+//! one. A path with an ambiguity that the route does not allow was refused before
+//! (attacks.md#row-1). Any other rewrite is a template. A value of it is escaped for its place, and
+//! the path that it makes has to be inspected as that of a request.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
+use super::template::{
+    Escape, Facts, Place, Reference, RenderError, Template, TemplateError, has_parameter,
+};
 use crate::route::{Pattern, PatternError, Segment, Tail};
 
-/// A compiled template.
+/// A compiled rewrite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     text: Box<str>,
-    parts: Vec<Part>,
-    /// The number of segments before the open end of the route's pattern; `None` if the template
-    /// has no open end.
+    path: Path,
+    /// The number of segments before the open end of the route's pattern; `None` if the rewrite
+    /// does not end in it.
     tail: Option<usize>,
+    query: QueryRewrite,
 }
 
-/// One segment of a template.
+/// The path of a rewrite, before its open end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Path {
+    Segments(Vec<Part>),
+    Template(Template),
+}
+
+/// One segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     /// A percent-encoded text, as the configuration has it.
@@ -27,22 +44,58 @@ enum Part {
     Segment(usize),
 }
 
-/// An error in a template.
+/// The parameters that a rewrite sets in the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryRewrite(Vec<Parameter>);
+
+/// A parameter of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parameter {
+    /// The name, decoded.
+    name: Box<str>,
+    /// The name as the configuration has it.
+    written: Box<str>,
+    value: Template,
+}
+
+/// An error in a rewrite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RewriteError {
-    /// The template is not a path.
+    /// The text is not a path.
     Pattern(PatternError),
+    /// A reference has an error.
+    Template(TemplateError),
     /// The route's pattern has no such parameter or open end.
     Unknown(Box<str>),
+    /// A part of the query is not `name=value`, or has a character that a query cannot have.
+    Query(Box<str>),
+    /// The query has a parameter twice.
+    Twice(Box<str>),
 }
 
 impl Rewrite {
-    /// Parses a template for the paths of a pattern.
+    /// Parses a rewrite for the paths of a pattern. `variable` returns the values of variables.
     ///
     /// # Errors
     /// [`RewriteError`]
-    pub fn parse(text: &str, pattern: &Pattern) -> Result<Self, RewriteError> {
-        let template = Pattern::parse(text).map_err(RewriteError::Pattern)?;
+    pub fn parse<'v>(
+        text: &str,
+        pattern: &Pattern,
+        variable: impl Fn(&str) -> Option<&'v str>,
+    ) -> Result<Self, RewriteError> {
+        let segments = Pattern::parse(text).map_err(RewriteError::Pattern);
+        match segments.and_then(|template| Self::of_segments(text, &template, pattern)) {
+            Ok(rewrite) => Ok(rewrite),
+            Err(_) if text.contains(['$', '{', '?']) => Self::of_template(text, pattern, variable),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of_segments(
+        text: &str,
+        template: &Pattern,
+        pattern: &Pattern,
+    ) -> Result<Self, RewriteError> {
         let tail = match template.tail() {
             None => None,
             Some(tail) => Some(tail_position(tail, pattern)?),
@@ -53,36 +106,215 @@ impl Rewrite {
         }
         Ok(Self {
             text: text.into(),
-            parts,
+            path: Path::Segments(parts),
             tail,
+            query: QueryRewrite::default(),
         })
     }
 
-    /// Returns the new path for a path that the pattern matched.
+    fn of_template<'v>(
+        text: &str,
+        pattern: &Pattern,
+        variable: impl Fn(&str) -> Option<&'v str>,
+    ) -> Result<Self, RewriteError> {
+        let parsed = Template::parse(text, &Place::REQUEST).map_err(RewriteError::Template)?;
+        for (reference, _) in parsed.references() {
+            check_parameter(reference, pattern)?;
+        }
+        let filled = parsed.filled(variable);
+        let (path, query) = match filled.split_once('?') {
+            Some((path, query)) => (path, QueryRewrite::parse(query)?),
+            None => (filled, QueryRewrite::default()),
+        };
+        // Every value is one segment or a part of one, so that the text around it can be checked
+        // with any other in its place.
+        let sample = Pattern::parse(&path.sample("x")).map_err(RewriteError::Pattern)?;
+        check_literals(&sample, text.ends_with("/**"))?;
+        let (path, tail) = match (sample.tail(), path.strip_suffix("/**")) {
+            (Some(tail), Some(before)) => (before, Some(tail_position(tail, pattern)?)),
+            _ => (path, None),
+        };
+        Ok(Self {
+            text: text.into(),
+            path: Path::Template(path),
+            tail,
+            query,
+        })
+    }
+
+    /// Returns the new path for a path that the pattern matched; `None` if it depends on values of
+    /// the request.
     #[must_use]
-    pub fn apply(&self, path: &str) -> String {
+    pub fn apply(&self, path: &str) -> Option<String> {
+        let Path::Segments(parts) = &self.path else {
+            return None;
+        };
         let mut out = String::with_capacity(path.len() + self.text.len());
-        for part in &self.parts {
+        for part in parts {
             out.push('/');
             out.push_str(match part {
                 Part::Literal(text) => text,
                 Part::Segment(index) => path.split('/').nth(index + 1).unwrap_or_default(),
             });
         }
-        // A path that ends at the root of a subtree gets no slash that it did not have.
-        if let Some((at, _)) = self
+        Some(self.ended(out, path))
+    }
+
+    /// Returns the new path for a path that the pattern matched, with values of the request. It can
+    /// be ambiguous.
+    ///
+    /// # Errors
+    /// [`RenderError`]: a value is absent, or is no segment of a path.
+    pub fn render(&self, path: &str, facts: &impl Facts) -> Result<String, RenderError<'_>> {
+        match &self.path {
+            Path::Segments(_) => Ok(self.apply(path).unwrap_or_default()),
+            Path::Template(template) => {
+                let out = template.render(Escape::Path, facts)?;
+                Ok(self.ended(out, path))
+            }
+        }
+    }
+
+    /// Appends the open end of a path. A path that ends at the root of a subtree gets no slash that
+    /// it did not have.
+    fn ended(&self, mut out: String, path: &str) -> String {
+        let end = self
             .tail
-            .and_then(|before| path.match_indices('/').nth(before))
-        {
+            .and_then(|before| path.match_indices('/').nth(before));
+        if let Some((at, _)) = end {
             out.push_str(path.get(at..).unwrap_or_default());
         }
         if out.is_empty() { "/".to_owned() } else { out }
     }
 
-    /// Returns the template as the configuration has it.
+    /// Returns the parameters that are set in the query.
+    #[must_use]
+    pub fn query(&self) -> &QueryRewrite {
+        &self.query
+    }
+
+    /// Returns whether the path or the query depends on values of the request.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        matches!(self.path, Path::Template(_))
+    }
+
+    /// Returns the references of the path and the query.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        let path = match &self.path {
+            Path::Segments(_) => None,
+            Path::Template(template) => Some(template),
+        };
+        let values = self.query.0.iter().map(|parameter| &parameter.value);
+        let templates = path.into_iter().chain(values);
+        templates.flat_map(|template| template.references().map(|(reference, _)| reference))
+    }
+
+    /// Returns the rewrite as the configuration has it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl QueryRewrite {
+    fn parse(query: Template) -> Result<Self, RewriteError> {
+        let mut parameters: Vec<Parameter> = Vec::new();
+        let mut rest = Some(query);
+        while let Some(query) = rest {
+            let (parameter, after) = match query.split_once('&') {
+                Some((parameter, after)) => (parameter, Some(after)),
+                None => (query, None),
+            };
+            let parameter = Parameter::parse(&parameter)?;
+            if parameters.iter().any(|other| other.name == parameter.name) {
+                return Err(RewriteError::Twice(parameter.name));
+            }
+            parameters.push(parameter);
+            rest = after;
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Returns whether no parameter is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the decoded names of the parameters.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|parameter| &*parameter.name)
+    }
+
+    /// Returns the parameters as a query. One without a value is left out.
+    #[must_use]
+    pub fn render(&self, facts: &impl Facts) -> String {
+        let mut out = String::new();
+        for parameter in &self.0 {
+            let Ok(value) = parameter.value.render(Escape::Form, facts) else {
+                continue;
+            };
+            if !out.is_empty() {
+                out.push('&');
+            }
+            out.push_str(&parameter.written);
+            out.push('=');
+            out.push_str(&value);
+        }
+        out
+    }
+}
+
+impl Parameter {
+    fn parse(text: &Template) -> Result<Self, RewriteError> {
+        let shown = text.sample("..");
+        let error = || RewriteError::Query(shown.as_str().into());
+        let (name, value) = text.split_once('=').ok_or_else(error)?;
+        let written = name.literal().filter(|name| !name.is_empty());
+        let written = written.ok_or_else(error)?;
+        let is_written = text.texts().all(is_query_text);
+        let spaced = written.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8();
+        match decoded.map(Cow::into_owned) {
+            Ok(name) if is_written => Ok(Self {
+                name: name.into(),
+                written: written.into(),
+                value,
+            }),
+            _ => Err(error()),
+        }
+    }
+}
+
+/// Returns whether a text can stand in a query, as it is, for every reader.
+fn is_query_text(text: &str) -> bool {
+    let is_query_byte = |byte: u8| byte.is_ascii_graphic() && !b"#;\"<>\\^`{|}".contains(&byte);
+    text.bytes().all(is_query_byte)
+}
+
+/// Checks that a path without its references has literal segments alone: the value of a variable is
+/// text, and no parameter or wildcard.
+fn check_literals(sample: &Pattern, has_subtree: bool) -> Result<(), RewriteError> {
+    let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+    let is_end = match sample.tail() {
+        None => true,
+        Some(Tail::Subtree) => has_subtree,
+        Some(Tail::Rest(_)) => false,
+    };
+    if is_end && sample.segments().iter().all(is_literal) {
+        return Ok(());
+    }
+    let text = sample.as_str().into();
+    Err(RewriteError::Pattern(PatternError::Partial(text)))
+}
+
+fn check_parameter(reference: &Reference, pattern: &Pattern) -> Result<(), RewriteError> {
+    match reference {
+        Reference::Parameter { name, is_open } if !has_parameter(pattern, name, *is_open) => {
+            Err(RewriteError::Unknown(reference.to_string().into()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -113,6 +345,9 @@ impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pattern(error) => error.fmt(f),
+            Self::Template(error) => error.fmt(f),
+            Self::Query(part) => write!(f, "\"{part}\" in the query is not \"name=value\""),
+            Self::Twice(name) => write!(f, "the query has \"{name}\" twice"),
             Self::Unknown(part) => write!(f, "\"{part}\" is not in the route's path"),
         }
     }
@@ -122,12 +357,101 @@ impl std::error::Error for RewriteError {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::template::{Value, parameter};
     use super::*;
 
+    fn parse(template: &str, pattern: &str) -> Result<Rewrite, RewriteError> {
+        let pattern = Pattern::parse(pattern).unwrap();
+        Rewrite::parse(template, &pattern, |name| match name {
+            "stage" => Some("v%2D1/{id}"),
+            "plain" => Some("v2/x"),
+            _ => None,
+        })
+    }
+
     fn rewritten(pattern: &str, template: &str, path: &str) -> String {
-        Rewrite::parse(template, &Pattern::parse(pattern).unwrap())
-            .unwrap()
-            .apply(path)
+        parse(template, pattern).unwrap().apply(path).unwrap()
+    }
+
+    /// A request for a path, with claims.
+    struct Request {
+        pattern: Pattern,
+        path: &'static str,
+        claims: &'static [(&'static str, &'static str)],
+    }
+
+    impl Facts for Request {
+        fn value(&self, reference: &Reference) -> Option<Value<'_>> {
+            match reference {
+                Reference::Parameter { name, .. } => {
+                    parameter(&self.pattern, name, self.path).map(Value::Path)
+                }
+                Reference::Claim(name) => {
+                    let claim = self.claims.iter().find(|(claim, _)| *claim == &**name)?;
+                    Some(Value::Text(claim.1.as_bytes().into()))
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// Returns the path and the query.
+    fn rendered(pattern: &str, template: &str, path: &'static str) -> Option<(String, String)> {
+        let request = Request {
+            pattern: Pattern::parse(pattern).unwrap(),
+            path,
+            claims: &[("t", "a b"), ("up", ".."), ("none", ""), ("slash", "a/b&c")],
+        };
+        let rewrite = parse(template, pattern).unwrap();
+        let path = rewrite.render(path, &request).ok()?;
+        Some((path, rewrite.query().render(&request)))
+    }
+
+    #[test]
+    fn a_value_is_one_segment_or_one_parameter() {
+        for (pattern, template, path, expected) in [
+            ("/o/{id}", "/v2/x-{id}.json", "/o/a%20b", "/v2/x-a%20b.json"),
+            ("/o/{id}", "/{id}/{id}", "/o/7", "/7/7"),
+            ("/o/{id}", "/${claim:t}/{id}", "/o/7", "/a%20b/7"),
+            ("/o/{id}", "/${claim:slash}/{id}", "/o/7", "/a%2Fb%26c/7"),
+            ("/o/**", "/${claim:t}/**", "/o/a//b", "/a%20b/a//b"),
+            ("/o/**", "/${claim:t}/**", "/o", "/a%20b"),
+            (
+                "/o/{rest+}",
+                "/${claim:t}/{rest+}",
+                "/o/a%2Fb/",
+                "/a%20b/a%2Fb/",
+            ),
+            ("/o/{rest+}", "/{rest}/end", "/o/a/b", "/a/b/end"),
+            ("/o/**", "/x-{rest+}", "/o/a/b", "/x-a/b"),
+            ("/o/{id}", "/${plain}/{id}", "/o/7", "/v2/x/7"),
+            ("/o/{id}", "/{id}?a=1", "/o/7", "/7?a=1"),
+            (
+                "/o/{id}",
+                "/x?id={id}&t=${claim:t}",
+                "/o/a%2Bb",
+                "/x?id=a%2Bb&t=a+b",
+            ),
+            ("/o/{id}", "/x?t=${claim:slash}", "/o/7", "/x?t=a%2Fb%26c"),
+            ("/o/{id}", "/x?gone=${claim:x}&t=1", "/o/7", "/x?t=1"),
+            (
+                "/o/{id}",
+                "/x?a%20b=p-${claim:t}-s",
+                "/o/7",
+                "/x?a%20b=p-a+b-s",
+            ),
+            ("/o/{id}", "/x?t=${claim:none}", "/o/7", "/x?t="),
+        ] {
+            let (path, query) = rendered(pattern, template, path).unwrap();
+            let whole = match query.as_str() {
+                "" => path,
+                query => format!("{path}?{query}"),
+            };
+            assert_eq!(whole, expected, "{template}");
+        }
+        for template in ["/${claim:up}/x", "/${claim:none}", "/${claim:x}/y"] {
+            assert_eq!(rendered("/o/{id}", template, "/o/7"), None, "{template}");
+        }
     }
 
     // The new path has the bytes that were matched, neither decoded nor encoded again.
@@ -168,22 +492,38 @@ mod tests {
 
     #[test]
     fn a_template_that_no_request_could_fill_is_refused() {
-        let pattern = Pattern::parse("/orders/{id}/**").unwrap();
         for template in [
             "orders",
             "/{name}",
-            "/{rest+}",
+            "/{name+}",
             "/a?b",
             "/a#b",
             "/a/../b",
             "//a",
             "/%2e%2e",
-            "/x{id}",
-            "/{id}/{id}",
+            "/x{name}",
+            "/{id+}",
+            "${claim:a}",
+            "/../${claim:a}",
+            "//${claim:a}",
+            "/${claim:a",
+            "/${claims:a}",
+            "/${reason}",
+            "/${stage}",
+            "/x?",
+            "/x?a",
+            "/x?=1",
+            "/x?a=1&",
+            "/x?a=1&%61=2",
+            "/x?${claim:a}=1",
+            "/x?a=b c",
+            "/x?a=b#c",
+            "/x?%ff=1",
+            "/{id}/**/${claim:a}",
         ] {
-            assert!(Rewrite::parse(template, &pattern).is_err(), "{template}");
+            assert!(parse(template, "/orders/{id}/**").is_err(), "{template}");
         }
-        assert!(Rewrite::parse("/x/{id}/**", &pattern).is_ok());
-        assert!(Rewrite::parse("/**", &Pattern::parse("/a").unwrap()).is_err());
+        assert!(parse("/x/{id}/**", "/orders/{id}/**").is_ok());
+        assert!(parse("/**", "/a").is_err() && parse("/${claim:a}/**", "/a").is_err());
     }
 }

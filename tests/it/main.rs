@@ -79,6 +79,7 @@ mod limits;
 mod listeners;
 mod logged_tokens;
 mod many_clients;
+mod mapping;
 mod metadata;
 mod operation;
 mod other_places;

@@ -337,7 +337,8 @@ fn or_root(path: String) -> String {
 /// Returns the path that the upstream of a route gets for a client's path.
 fn upstream_path_of(route: &Route, path: &str) -> String {
     match (&route.heads.rewrite, &route.strip) {
-        (Some(rewrite), _) => rewrite.apply(path),
+        // A path that depends on values of the request is compared with none.
+        (Some(rewrite), _) => rewrite.apply(path).unwrap_or_default(),
         (None, Some(prefix)) => {
             let rest = path.strip_prefix(&**prefix).unwrap_or(path);
             or_root(rest.to_owned())

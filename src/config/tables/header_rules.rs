@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use serde_json::json;
 
 use crate::config::context::Context;
@@ -12,8 +12,10 @@ use crate::config::language::json;
 use crate::config::language::{
     AnyKey, Custom, Key, Problem, Reader, Span, StrList, Subtable, Table,
 };
+use crate::token::ForwardedClaim;
 use crate::transform::{
-    Direction, FieldPattern, HeaderRuleError, HeaderRules, Place, header_rule_value, is_twin,
+    Direction, FieldPattern, FieldTemplate, HeaderRuleError, HeaderRules, Place, Reference,
+    ReferenceKind, Template, header_rule_value, is_rule_text, is_twin,
 };
 
 pub(super) static TABLE: Table = Table {
@@ -45,14 +47,18 @@ const REMOVE: Key<StrList> = Key::new("remove", StrList)
 
 const SET: Key<Custom> = Key::new("set", FIELDS)
     .absent("nothing")
-    .takes(&Place::SETTING)
-    .doc("Fields that are set. They replace existing values, in every spelling of the name.")
+    .takes(&Place::REQUEST)
+    .doc(
+        "Fields that are set. They replace existing values, in every spelling of the name. A value \
+         may refer to the request, such as `${claim:sub}` ([templates](traffic.md#templates)); the \
+         field is left out if the request has no such value.",
+    )
     .example(r#"{ "x-env" = "prod" }"#);
 
 const ADD: Key<Custom> = Key::new("add", FIELDS)
     .absent("nothing")
-    .takes(&Place::SETTING)
-    .doc("Fields that are added to existing values.")
+    .takes(&Place::REQUEST)
+    .doc("Fields that are added to existing values, with the same references as in `set`.")
     .example(r#"{ "x-served-by" = "scopegate" }"#);
 
 /// Header rules, with the position of each field name. Prefixes (`name-*`) are not among the names.
@@ -60,6 +66,8 @@ const ADD: Key<Custom> = Key::new("add", FIELDS)
 pub(super) struct LocatedRules {
     pub(super) rules: HeaderRules,
     pub(super) names: Vec<(HeaderName, Span)>,
+    /// The positions of the values of `rules.templates`.
+    pub(super) templates: Vec<Span>,
 }
 
 pub(super) fn header_rules(
@@ -75,8 +83,8 @@ pub(super) fn header_rules(
         let pattern = located.checked(&reader, pattern, &name.text, name.span);
         located.rules.remove.extend(pattern);
     }
-    located.rules.set = located.map(&mut reader, direction, &SET);
-    located.rules.add = located.map(&mut reader, direction, &ADD);
+    located.read(&mut reader, direction, &SET);
+    located.read(&mut reader, direction, &ADD);
     reader.finish();
     Some(Arc::new(located))
 }
@@ -110,38 +118,94 @@ impl LocatedRules {
         self.names.push((name, span));
     }
 
-    fn map(
-        &mut self,
-        reader: &mut Reader<'_>,
-        direction: Direction,
-        key: &dyn AnyKey,
-    ) -> Vec<(HeaderName, HeaderValue)> {
+    /// Reads the rules of `set` or `add`.
+    fn read(&mut self, reader: &mut Reader<'_>, direction: Direction, key: &Key<Custom>) {
         let Some(value) = reader.value(key) else {
-            return Vec::new();
+            return;
         };
         let Kind::Table(table) = &value.kind else {
             reader.mismatched(key, value);
-            return Vec::new();
+            return;
         };
-        let mut pairs = Vec::new();
         for KeyValue {
-            key,
+            key: name,
             key_span,
             value,
         } in &table.entries
         {
-            let name = self.checked(reader, direction.name(key), key, *key_span);
-            let text = rule_text(reader, key, value);
-            let (Some(name), Some(text)) = (name, text) else {
-                continue;
-            };
-            let subject = format_args!("the value of \"{key}\"");
-            if let Some(value) = reader.accept(value.span, subject, header_rule_value(text)) {
-                pairs.push((name, value));
+            let field = self.checked(reader, direction.name(name), name, *key_span);
+            let template = template(reader, direction, name, value);
+            if let (Some(field), Some(template)) = (field, template) {
+                let rule = Rule {
+                    name: field,
+                    replaces: key.name() == SET.name(),
+                };
+                self.add(reader, rule, value.span, template);
             }
         }
-        pairs
     }
+
+    /// Adds the rule of a field: a constant, or a template.
+    fn add(&mut self, reader: &Reader<'_>, rule: Rule, span: Span, value: Template) {
+        let Rule { name, replaces } = rule;
+        let subject = format_args!("the value of \"{name}\"");
+        let Some(text) = value.literal() else {
+            if !is_rule_text(&value) {
+                let error = Err::<(), _>(HeaderRuleError::Value);
+                reader.accept(span, subject, error);
+                return;
+            }
+            self.templates.push(span);
+            self.rules.templates.push(FieldTemplate {
+                name,
+                value,
+                replaces,
+            });
+            return;
+        };
+        let Some(value) = reader.accept(span, subject, header_rule_value(text)) else {
+            return;
+        };
+        match replaces {
+            true => self.rules.set.push((name, value)),
+            false => self.rules.add.push((name, value)),
+        }
+    }
+}
+
+/// The field of a rule.
+struct Rule {
+    name: HeaderName,
+    /// Set for a rule of `set`.
+    replaces: bool,
+}
+
+/// Returns the value of a rule with its variables filled in, or reports why it is invalid.
+fn template(
+    reader: &Reader<'_>,
+    direction: Direction,
+    name: &str,
+    value: &Value,
+) -> Option<Template> {
+    let text = rule_text(reader, name, value)?;
+    let place = match direction {
+        Direction::Request => &Place::REQUEST,
+        Direction::Response => &Place::RESPONSE,
+    };
+    let subject = format_args!("the value of \"{name}\"");
+    let template = reader.accept(value.span, subject, Template::parse(text, place))?;
+    let template = reader.context.filled(&template);
+    if direction == Direction::Request && has_claim(&template) {
+        // Such a field is removed from every request, so it must not be one that requests need.
+        let claim = ForwardedClaim::parse(name, "claim");
+        reader.accept(value.span, format_args!("\"{name}\""), claim)?;
+    }
+    Some(template)
+}
+
+fn has_claim(template: &Template) -> bool {
+    let mut references = template.references();
+    references.any(|(reference, _)| reference.kind() == ReferenceKind::Claim)
 }
 
 fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'v str> {
@@ -154,6 +218,17 @@ fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'
             );
             None
         }
+    }
+}
+
+impl LocatedRules {
+    /// Returns the references of the rules, with the positions of their values.
+    pub(super) fn references(&self) -> impl Iterator<Item = (&Reference, Span)> {
+        let templates = self.rules.templates.iter().zip(&self.templates);
+        templates.flat_map(|(field, span)| {
+            let references = field.value.references();
+            references.map(|(reference, _)| (reference, *span))
+        })
     }
 }
 

@@ -21,6 +21,7 @@ mod lambda;
 mod limits;
 mod listeners;
 mod log;
+mod mapping;
 mod misspelled;
 mod names;
 mod public_url;

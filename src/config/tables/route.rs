@@ -11,6 +11,9 @@ use super::errors::Errors;
 use super::handler::Handler;
 use super::header_rules::LocatedRules;
 use super::lambda::refuse_for_functions;
+use super::mapping::{
+    REWRITE, UPSTREAM_METHOD, check_parameters, refuse_claims, rewrite, upstream_method,
+};
 use super::names::Names;
 use super::public_url::{below, is_for};
 use super::requirement::{
@@ -99,10 +102,22 @@ pub struct Heads {
     pub cors: Option<Arc<Cors>>,
     /// The path that the upstream gets instead of the client's path.
     pub rewrite: Option<Rewrite>,
+    /// The method that the upstream gets instead of the client's method.
+    pub method: Option<Method>,
     /// For a whole request; `None` for no limit, the default.
     pub request_timeout: Option<Duration>,
     /// Between two pieces of a body: the deadline of the server, unless the route has its own.
     pub idle_body: Option<Duration>,
+}
+
+impl Heads {
+    /// Returns whether a header rule or the rewrite refers to the request.
+    #[must_use]
+    pub fn has_templates(&self) -> bool {
+        !self.request.templates.is_empty()
+            || !self.response.templates.is_empty()
+            || self.rewrite.as_ref().is_some_and(Rewrite::is_template)
+    }
 }
 
 impl Route {
@@ -136,7 +151,7 @@ pub(super) static GROUP_TABLE: Table = Table {
     refused: &[],
 };
 
-static ROUTE_KEYS: [&dyn AnyKey; 27] = [
+static ROUTE_KEYS: [&dyn AnyKey; 28] = [
     &PATH,
     &HOST,
     &UPSTREAM,
@@ -164,10 +179,11 @@ static ROUTE_KEYS: [&dyn AnyKey; 27] = [
     &RESPONSE_HEADERS,
     &CORS,
     &REWRITE,
+    &UPSTREAM_METHOD,
 ];
 
 /// The keys of a route that are about requests on their way to an upstream.
-const KEYS_OF_FORWARDING: [&dyn AnyKey; 8] = [
+const KEYS_OF_FORWARDING: [&dyn AnyKey; 9] = [
     &FORWARD_TOKEN,
     &BODY_BYTES,
     &RESPONSE_TIMEOUT,
@@ -176,6 +192,7 @@ const KEYS_OF_FORWARDING: [&dyn AnyKey; 8] = [
     &IDLE_BODY,
     &REQUEST_HEADERS,
     &REWRITE,
+    &UPSTREAM_METHOD,
 ];
 
 /// A string that may be empty.
@@ -191,15 +208,6 @@ const PATH: Key<Custom> = Key::new("path", PATH_TEXT)
          the file. In a group with a prefix, `\"\"` is the prefix itself, without a slash.",
     )
     .example(r#""/orders/{id}""#);
-
-const REWRITE: Key<Str> = Key::new("rewrite", Str)
-    .absent("the client's path, without the group's prefix if that is stripped")
-    .doc(
-        "The path that the upstream gets, made of literal segments and the parameters of the \
-         route's path (with the group's prefix); `{rest+}` or `**` at its end if the route's path \
-         ends with it. It replaces the effect of `strip`. The query is kept.",
-    )
-    .example(r#""/v2/orders/{id}""#);
 
 pub(super) const HEAD: Key<Flag> = Key::new("head", Flag)
     .absent("that of the group, or else `true`")
@@ -246,6 +254,8 @@ pub(super) struct LocatedRoute {
     pub(super) route: Route,
     pub(super) header: Span,
     pub(super) path: Span,
+    /// The position of `rewrite`, or of the route without one.
+    pub(super) rewrite: Span,
     /// The header rules for requests, which must not name a field of a forwarded claim.
     pub(super) request_rules: Option<Arc<LocatedRules>>,
 }
@@ -294,13 +304,19 @@ pub(super) fn route(
     let shared = Shared::read(&mut reader, names).within(&inherited.shared);
     let handler = handler(&reader, &shared, &methods);
     check_shared(&reader, &shared, &methods);
-    refuse_for_functions(&reader, &shared, names, &[&REWRITE]);
+    refuse_for_functions(&reader, &shared, names, &[&REWRITE, &UPSTREAM_METHOD]);
     let issuers = issuers(&reader, &methods, &shared, names);
     let rewrite = rewrite(&mut reader, pattern.as_ref());
+    let method = upstream_method(&mut reader, &shared);
     if let Some(pattern) = &pattern {
         refuse_distinct(&reader, pattern);
+        check_parameters(&reader, pattern, &shared);
+    }
+    if !methods.is_empty() && !needs_token(&methods) {
+        refuse_claims(&reader, &shared, rewrite.as_ref());
     }
     let (header, path) = (reader.span(), reader.value_span(&PATH));
+    let rewrite_span = reader.value_span(&REWRITE);
     reader.finish();
     if is_broken {
         return None;
@@ -325,7 +341,10 @@ pub(super) fn route(
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,
         websocket: shared.takes_websockets(),
-        heads: heads(&shared, rewrite),
+        heads: Heads {
+            method,
+            ..heads(&shared, rewrite)
+        },
         errors: Arc::clone(&inherited.errors),
         handler: handler?,
         cookie_origins: shared.cookie_origins,
@@ -337,6 +356,7 @@ pub(super) fn route(
         route,
         header,
         path,
+        rewrite: rewrite_span,
         request_rules: shared.request_headers,
     })
 }
@@ -347,6 +367,7 @@ fn heads(shared: &Shared, rewrite: Option<Rewrite>) -> Heads {
         response: rules(shared.response_headers.as_ref()),
         cors: shared.cors.clone(),
         rewrite,
+        method: None,
         request_timeout: shared.request_timeout,
         idle_body: shared.idle_body,
     }
@@ -463,13 +484,6 @@ fn report_empty_path(reader: &Reader<'_>, inherited: &Inherited, span: Span) {
             "write \"/\" for the root; \"\" is the prefix of a group that has one",
         );
     }
-}
-
-fn rewrite(reader: &mut Reader<'_>, pattern: Option<&Pattern>) -> Option<Rewrite> {
-    // Read even without a pattern, so that it is not reported as a key that is never read.
-    let text = reader.find(&REWRITE)?;
-    let parsed = Rewrite::parse(&text.text, pattern?);
-    reader.accept(text.span, "\"rewrite\"", parsed)
 }
 
 fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {

@@ -1,12 +1,13 @@
 //! All routes of the file, and the checks that compare them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::errors::Errors;
 use super::group::group;
 use super::group_answers::{self, Group};
 use super::header_rules::check_claims;
+use super::mapping::refuse_tokens;
 use super::names::Names;
 use super::route::{Inherited, LocatedRoute, Resource, Route, route};
 use super::shared::defaults;
@@ -65,6 +66,7 @@ pub(super) fn routes(
     all.sort_by_key(|located| located.header);
     check_conflicts(context, &all);
     check_claim_rules(context, &all);
+    check_token_references(context, &all);
     Routes {
         routes: all.into_iter().map(|located| located.route).collect(),
         groups: group_answers::merge(context, &groups, errors),
@@ -84,6 +86,29 @@ fn check_claim_rules(context: &Context, all: &[LocatedRoute]) {
         }
     }
     check_claims(context, &rules, &claims);
+}
+
+/// Reports templates that would copy a token.
+fn check_token_references(context: &Context, all: &[LocatedRoute]) {
+    let mut known = HashSet::new();
+    let mut sources = Vec::new();
+    for source in all.iter().flat_map(|located| &located.route.token_from) {
+        if known.insert(source) {
+            sources.push(source.clone());
+        }
+    }
+    for located in all {
+        let subject = format!("route \"{}\"", located.route.pattern);
+        if let Some(rewrite) = &located.route.heads.rewrite {
+            for reference in rewrite.references() {
+                refuse_tokens(context, &subject, &sources, reference, located.rewrite);
+            }
+        }
+        let rules = located.request_rules.iter();
+        for (reference, span) in rules.flat_map(|rules| rules.references()) {
+            refuse_tokens(context, &subject, &sources, reference, span);
+        }
+    }
 }
 
 /// The properties that no two routes may share: host and pattern, without the names of parameters.

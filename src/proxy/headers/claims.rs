@@ -1,10 +1,12 @@
 //! Claims as values of header fields.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use http::HeaderValue;
 
 use crate::policy::Claim;
+use crate::transform::Value;
 
 /// Returns a claim as a field value: a scalar, or the items of a list joined by commas.
 ///
@@ -37,6 +39,27 @@ fn list(items: &[Claim]) -> Option<String> {
         write_scalar(&mut value, item)?;
     }
     (!items.is_empty()).then_some(value)
+}
+
+/// Returns a claim as the value of a reference in a template. [`header_value`] writes the same
+/// claims in the same way.
+pub(in crate::proxy) fn claim_value(claim: &Claim) -> Option<Value<'_>> {
+    let Claim::List(items) = claim else {
+        return scalar(claim).map(Value::Text);
+    };
+    let items: Option<Vec<_>> = items.iter().map(scalar).collect();
+    items.filter(|items| !items.is_empty()).map(Value::List)
+}
+
+/// Returns a scalar as text; `None` for a claim that is not a scalar.
+fn scalar(claim: &Claim) -> Option<Cow<'_, [u8]>> {
+    let text: &str = match claim {
+        Claim::Text(text) | Claim::Number(text) => text,
+        Claim::Bool(true) => "true",
+        Claim::Bool(false) => "false",
+        Claim::Null | Claim::List(_) | Claim::Map(_) => return None,
+    };
+    Some(text.as_bytes().into())
 }
 
 /// Returns whether a string needs no encoding.
@@ -78,6 +101,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::transform::{Escape, Facts, Place, Reference, Template};
 
     fn text(text: &str) -> Claim {
         Claim::Text(text.into())
@@ -153,6 +177,39 @@ mod tests {
             if let Some(other) = seen.insert(read, claim.clone()) {
                 panic!("{claim:?} and {other:?} are alike");
             }
+        }
+    }
+
+    /// The facts of a token with one claim.
+    struct Token(Claim);
+
+    impl Facts for Token {
+        fn value(&self, _: &Reference) -> Option<Value<'_>> {
+            claim_value(&self.0)
+        }
+    }
+
+    // `forward` and a header rule must not disagree about a user.
+    #[test]
+    fn a_template_writes_a_claim_as_forward_does() {
+        let template = Template::parse("${claim:a}", &Place::REQUEST).unwrap();
+        for claim in [
+            text("alice"),
+            text(" a\r\nb,%\u{e9}  "),
+            text(""),
+            Claim::Number("1.0e+3".into()),
+            Claim::Bool(false),
+            Claim::Null,
+            Claim::List(vec![]),
+            Claim::List(vec![text("a,b"), text(" c"), Claim::Number("1".into())]),
+            Claim::List(vec![text("a"), Claim::Null]),
+            Claim::List(vec![Claim::List(vec![text("a")])]),
+        ] {
+            let forwarded = header_value(&claim);
+            let forwarded = forwarded.map(|value| value.to_str().unwrap().to_owned());
+            let token = Token(claim);
+            let rendered = template.render(Escape::Header, &token).ok();
+            assert_eq!(rendered, forwarded, "{:?}", token.0);
         }
     }
 }

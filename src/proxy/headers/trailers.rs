@@ -159,6 +159,7 @@ mod tests {
                 HeaderName::from_static("x-sum"),
                 HeaderValue::from_static("1"),
             )],
+            ..HeaderRules::default()
         };
         let mut trailers = fields(&[
             ("x-internal", "a"),

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use http::header::{CONTENT_LOCATION, LINK, LOCATION, REFRESH};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 /// The value of a reference.
@@ -26,7 +25,7 @@ pub enum Escape {
     /// percent-encoded as UTF-8, and so are `%`, `,`, and blanks at both ends. Different texts have
     /// different values. The value of a header field keeps its `%` and `,`.
     Header,
-    /// A URL in a header value, such as that of `Location`: as [`Escape::Path`].
+    /// A URL or a cookie in a header value, such as that of `Location`: as [`Escape::Path`].
     Url,
     /// One segment of a path, percent-encoded. A part of the request's path stays as it came. A
     /// segment that is empty, `.`, `..`, or has a control character does not fit.
@@ -58,11 +57,12 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC
 
 impl Escape {
     /// Returns the rule for the values in a header field of this name: most fields hold a text, and
-    /// some hold a URL, in which a value must not begin another component.
+    /// some hold a URL or a cookie, in which a value must not begin another component.
     #[must_use]
     pub fn of_field(name: &HeaderName) -> Self {
-        match *name {
-            LOCATION | CONTENT_LOCATION | REFRESH | LINK => Self::Url,
+        match name.as_str() {
+            "location" | "content-location" | "refresh" | "link" | "x-accel-redirect"
+            | "x-sendfile" | "cookie" | "set-cookie" => Self::Url,
             _ => Self::Header,
         }
     }

@@ -6,6 +6,7 @@
 
 mod error;
 mod escape;
+mod parameter;
 mod parser;
 mod place;
 mod reference;
@@ -17,6 +18,7 @@ use std::ops::Range;
 
 pub use error::{RenderError, TemplateError, TemplateFault};
 pub use escape::{Escape, Value};
+pub use parameter::{has_parameter, parameter};
 pub use place::Place;
 pub use reference::{Reference, ReferenceKind, is_reserved};
 
@@ -80,6 +82,50 @@ impl Template {
             }
         }
         Self(pieces.into())
+    }
+
+    /// Returns the parts before and after the first occurrence of a character between references.
+    #[must_use]
+    pub fn split_once(&self, delimiter: char) -> Option<(Self, Self)> {
+        for (index, piece) in self.0.iter().enumerate() {
+            let Piece::Text(text) = piece else {
+                continue;
+            };
+            if let Some((left, right)) = text.split_once(delimiter) {
+                let mut before = self.0.get(..index).unwrap_or_default().to_vec();
+                parser::push_text(&mut before, left);
+                let mut after = Vec::new();
+                parser::push_text(&mut after, right);
+                after.extend_from_slice(self.0.get(index + 1..).unwrap_or_default());
+                return Some((Self(before.into()), Self(after.into())));
+            }
+        }
+        None
+    }
+
+    /// Returns the template without a text at its end; `None` if it does not end with that text.
+    #[must_use]
+    pub fn strip_suffix(&self, suffix: &str) -> Option<Self> {
+        let (last, rest) = self.0.split_last()?;
+        let Piece::Text(text) = last else {
+            return None;
+        };
+        let mut pieces = rest.to_vec();
+        parser::push_text(&mut pieces, text.strip_suffix(suffix)?);
+        Some(Self(pieces.into()))
+    }
+
+    /// Returns the text with the same words in the place of each reference.
+    #[must_use]
+    pub fn sample(&self, words: &str) -> String {
+        let mut out = String::new();
+        for piece in &self.0 {
+            out.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Reference(..) => words,
+            });
+        }
+        out
     }
 
     /// Returns the text between references, for checks of its characters.

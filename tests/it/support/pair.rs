@@ -48,11 +48,12 @@ pub(crate) const ISS: &str = "https://idp.test";
 
 /// The answer to the client for each reason: status, code, and the error of the challenge if there
 /// is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 30] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 31] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
     ("ambiguous_path", 400, "ambiguous_path", None),
+    ("unmappable_request", 400, "unmappable_request", None),
     ("route_denied", 403, "route_denied", None),
     ("no_route", 404, "no_route", None),
     ("shadowed_path", 404, "shadowed_path", None),
