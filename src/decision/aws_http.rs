@@ -112,6 +112,7 @@ pub(super) fn row(reason: Reason) -> Row {
         }
         Reason::AmbiguousPath
         | Reason::UnmappableRequest
+        | Reason::UnusableValue
         | Reason::MalformedTarget
         | Reason::InvalidHost
         | Reason::InvalidFraming

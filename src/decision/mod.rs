@@ -20,13 +20,17 @@ mod preflight;
 mod problem;
 mod reason;
 mod refusal;
+mod respond;
 mod rule;
+mod values;
 
 pub use answer::OwnAnswer;
 pub use facts::RequestFacts;
 pub use hygiene::{admit, check_body};
 pub use reason::{Blame, Reason};
 pub use refusal::{AmbiguityRefusal, Cause, Refusal};
+pub use respond::respond;
+pub use values::RequestValues;
 
 use http::header::AUTHORIZATION;
 use rule::Rule;

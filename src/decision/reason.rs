@@ -374,6 +374,18 @@ impl Reason {
                     matches such a path, whatever is allowed. If the log names a stricter route, \
                     `allow` did not help: see [tolerant reading](traffic.md#tolerant-reading).",
             },
+            Self::UnusableValue => &Row {
+                status: StatusCode::BAD_REQUEST,
+                code: "unusable_value",
+                client: "A value that this needs is missing from the request, or cannot stand \
+                         where it is needed.",
+                operator: "the request has no usable value for the template's",
+                blame: Blame::Client,
+                closes: false,
+                help: "A template of the route writes a value of the request or of its token into \
+                    a path, and the request lacks it, or it is empty, `.`, `..`, or has control \
+                    characters. The log names the reference.",
+            },
             Self::NoRoute => &Row {
                 status: StatusCode::NOT_FOUND,
                 code: "no_route",

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::client::{CLIENT_ID, CLIENT_SECRET};
-use crate::config::{Config, Route};
+use crate::config::{Config, Handler, Route};
 use crate::policy::{Requirement, Rule, Scope, ScopeSet};
 use crate::route::{HostPattern, MethodPattern};
 use crate::token::Source;
@@ -285,7 +285,7 @@ fn push(line: &mut String, part: &str) {
 
 fn calls(config: &Config) -> Vec<Call<'_>> {
     let mut calls = Vec::new();
-    for route in &config.routes {
+    for route in config.routes.iter().filter(|route| answers_200(route)) {
         for (method, requirement) in &route.methods {
             let method = match method {
                 MethodPattern::One(method) => method.as_str(),
@@ -299,6 +299,15 @@ fn calls(config: &Config) -> Vec<Call<'_>> {
         }
     }
     calls
+}
+
+/// Returns whether the answer to a permitted request is 200, as that of the echo is.
+fn answers_200(route: &Route) -> bool {
+    match &route.handler {
+        Handler::Upstream(_) => true,
+        Handler::Respond(respond) => respond.status() == 200,
+        Handler::Nobody => false,
+    }
 }
 
 /// Returns a path that the pattern matches.

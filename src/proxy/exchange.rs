@@ -306,6 +306,15 @@ impl Exchange {
         response
     }
 
+    /// Completes the header fields of an answer that a route has in place of an upstream's.
+    pub(super) fn complete_own(&self, route: &Route, fields: &mut HeaderMap) {
+        fields.insert(headers::REQUEST_ID, self.request_id.clone());
+        route.config.heads.response.complete(fields);
+        if let Some(cors) = &route.config.heads.cors {
+            cors.permit(self.origin.as_ref(), fields);
+        }
+    }
+
     /// Applies the rules of the route, or of the group of a path that no route has, to the header
     /// fields of a refusal.
     fn apply_rules(&self, refusal: &Refusal<'_>, fields: &mut HeaderMap) {

@@ -14,6 +14,7 @@ mod mapped;
 mod profile_ids;
 mod reply_body;
 mod request_body;
+mod respond;
 mod token_fields;
 mod upgrade;
 mod worker;
@@ -40,6 +41,7 @@ use exchange::Exchange;
 use finish::finish;
 use forward::Forward;
 use reply_body::ReplySource;
+use respond::respond;
 
 use crate::decision::{self, Cause, Destination, Refusal};
 use crate::net::Peer;
@@ -111,13 +113,18 @@ async fn walk<'v>(
     };
     let decision = routed.authorize(Some(&worker.cache), context).await?;
     exchange.decided(&decision);
-    if let Handler::Function(_) = decision.route.handler {
-        // Boxed: it would make the future of every other request larger.
-        let invoke = function::invoke(decision, view, exchange, peer, upgrades, head, body);
-        return Box::pin(invoke).await;
+    match &decision.route.handler {
+        Handler::Upstream(_) | Handler::Nobody => {
+            let mut forward = Forward::begin(decision, view, exchange, peer, upgrades, head, body)?;
+            forward.complete(exchange).await
+        }
+        Handler::Respond(answer) => respond(&decision, answer, exchange, &head),
+        Handler::Function(_) => {
+            // Boxed: it would make the future of every other request larger.
+            let invoke = function::invoke(decision, view, exchange, peer, upgrades, head, body);
+            Box::pin(invoke).await
+        }
     }
-    let mut forward = Forward::begin(decision, view, exchange, peer, upgrades, head, body)?;
-    forward.complete(exchange).await
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ pub use header_rules::{
 };
 pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
 pub use origin::{Origin, OriginError};
-pub use respond::Respond;
+pub use respond::{Respond, RespondField, is_url};
 pub use rewrite::{QueryRewrite, Rewrite, RewriteError};
 pub use template::{
-    Escape, Facts, Place, Reference, ReferenceKind, RenderError, Template, TemplateError,
+    Escape, Facts, Part, Place, Reference, ReferenceKind, RenderError, Template, TemplateError,
     TemplateFault, Value, has_parameter, is_reserved, is_variable_name, parameter,
 };

@@ -83,6 +83,7 @@ mod mapping;
 mod metadata;
 mod operation;
 mod other_places;
+mod own_answers;
 mod parked;
 mod paths;
 mod process;

@@ -11,13 +11,14 @@ use super::near::near_misses;
 use super::report::{AskedFor, Entry, Outcome, Report, Verdict};
 use super::shown::{all_quoted, first_quoted, list, moment, quoted, unquoted};
 use crate::config::{ErrorProfile, printable, unjudged};
-use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, grpc};
+use crate::decision::{Cause, Decision, OwnAnswer, Refusal, RequestValues, answer, grpc, respond};
 use crate::policy::{Denial, Requirement, ScopeSet};
 use crate::route::{Target, TargetError};
 use crate::server::HeadRefusal;
-use crate::snapshot::{Route, RouteMethod, Snapshot};
+use crate::snapshot::{Handler, Route, RouteMethod, Snapshot};
 use crate::telemetry::{Label as _, Quoted};
 use crate::token::{SeenToken, TokenError};
+use crate::transform::Respond;
 
 /// A hint for a user whose token is from `dev`: only `dev` has the keys for it.
 pub(super) const DEV_KEYS: &str =
@@ -129,7 +130,12 @@ impl Account<'_> {
         }
     }
 
-    pub(super) fn permitted(&mut self, decision: &Decision<'_>, token: Option<&FoundToken<'_>>) {
+    pub(super) fn permitted(
+        &mut self,
+        head: &Parts,
+        decision: &Decision<'_>,
+        token: Option<&FoundToken<'_>>,
+    ) {
         match decision.permit.principal() {
             Some(principal) => {
                 if let Some(token) = token {
@@ -144,7 +150,12 @@ impl Account<'_> {
             }
             None => self.report.step("token", Outcome::Note, "not checked"),
         }
-        self.forwarded(decision);
+        match &decision.route.handler {
+            Handler::Respond(answer) => self.responded(head, decision, answer),
+            Handler::Upstream(_) | Handler::Function(_) | Handler::Nobody => {
+                self.forwarded(decision);
+            }
+        }
     }
 
     fn granted(&mut self, scopes: &ScopeSet) {
@@ -178,6 +189,25 @@ impl Account<'_> {
                     "without {removed}: other routes to this upstream take their tokens from there"
                 ));
             }
+        }
+    }
+
+    /// Adds the answer that the route has in place of an upstream's.
+    fn responded(&mut self, head: &Parts, decision: &Decision<'_>, answer: &Respond) {
+        let id = HeaderValue::from_static("-");
+        let route = decision.route;
+        let principal = decision.permit.principal();
+        let values = RequestValues::new(&route.config.pattern, head, principal, &id);
+        let response = match respond(route, answer, &values) {
+            Ok(response) => response,
+            Err(refusal) => return self.refused(head, &refusal, None),
+        };
+        let status = response.status();
+        self.report.result = Verdict::Answered(status.as_u16());
+        let says = format!("{status}, the answer of the route itself");
+        self.report.step("verdict", Outcome::Passed, says);
+        for (name, value) in response.headers() {
+            self.field(name, Some(value));
         }
     }
 
@@ -251,6 +281,7 @@ impl Account<'_> {
             Cause::Denied(Denial::RouteDenied) => return "denied",
             Cause::Denied(_) => ("scopes", None),
             Cause::BodyTooLarge => ("body", None),
+            Cause::UnusableValue { .. } => ("answer", None),
             _ => return "request",
         };
         if let Some(token) = token {

@@ -104,7 +104,9 @@ async fn judge(account: &mut Account<'_>, mut parsed: ParsedHead, question: &Que
         }
     }
     match verdict {
-        Ok(Verdict::Forward(decision)) => account.permitted(&decision, token.as_ref()),
+        Ok(Verdict::Forward(decision)) => {
+            account.permitted(&parsed.head, &decision, token.as_ref());
+        }
         Ok(Verdict::Answer(answer)) => account.answered(&answer),
         Err(refusal) => account.refused(&parsed.head, &refusal, token.as_ref()),
     }
@@ -119,7 +121,9 @@ async fn decided<'s>(
     let max_fields = snapshot.config.server.limits.head_fields;
     let facts = admit(&mut parsed.head, Some(question.peer), max_fields)?;
     let verdict = decide(snapshot, facts, None, question.context).await?;
-    if let Verdict::Forward(decision) = &verdict {
+    if let Verdict::Forward(decision) = &verdict
+        && decision.route.handler.upstream().is_some()
+    {
         check_body(decision.route, parsed.body_bytes)?;
     }
     Ok(verdict)

@@ -28,7 +28,9 @@ mod public_url;
 mod reload;
 mod required_claims;
 mod requirement;
+mod respond;
 mod route;
+mod route_issuers;
 mod routes;
 mod server;
 mod shared;
@@ -85,6 +87,7 @@ pub(super) static TABLES: &[&Table] = &[
     &errors::GROUP_TABLE,
     &route::GROUP_TABLE,
     &header_rules::TABLE,
+    &respond::TABLE,
     &cors::TABLE,
     &token_cache::TABLE,
     &reload::TABLE,

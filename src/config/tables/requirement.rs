@@ -89,6 +89,30 @@ struct Combination<'v> {
 /// A method with its requirement.
 pub(super) type MethodRequirement = (MethodPattern, Requirement);
 
+/// Returns whether a method of a route needs a token.
+pub(super) fn needs_token(methods: &[MethodRequirement]) -> bool {
+    methods
+        .iter()
+        .any(|(_, requirement)| requirement.needs_token())
+}
+
+/// Returns whether every method of a route is denied. The methods are empty if they are unknown.
+pub(super) fn is_denied(methods: &[MethodRequirement]) -> bool {
+    let mut requirements = methods.iter().map(|(_, requirement)| requirement);
+    !methods.is_empty() && requirements.all(|requirement| *requirement == Requirement::Denied)
+}
+
+/// Returns why no token of a route is read; `None` if its methods are unknown.
+pub(super) fn why_without_token(methods: &[MethodRequirement]) -> Option<&'static str> {
+    let (_, first) = methods.first()?;
+    let is_same = methods.iter().all(|(_, requirement)| requirement == first);
+    Some(match first {
+        Requirement::Denied if is_same => "the route denies every request",
+        Requirement::Public if is_same => "the route is public and reads no token",
+        _ => "no method of the route reads a token",
+    })
+}
+
 /// Returns a requirement that no caller meets, in place of an invalid one. It needs a token, so that
 /// the rest of the route is checked as that of a protected one.
 fn refuse_all() -> Requirement {

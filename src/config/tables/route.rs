@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::errors::Errors;
-use super::handler::Handler;
+use super::handler::{Handler, handler};
 use super::header_rules::LocatedRules;
 use super::lambda::refuse_for_functions;
 use super::mapping::{
@@ -17,8 +17,11 @@ use super::mapping::{
 use super::names::Names;
 use super::public_url::{below, is_for};
 use super::requirement::{
-    AUTHENTICATED, DENY, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, Statement, methods_of,
+    AUTHENTICATED, DENY, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, Statement, is_denied,
+    methods_of, needs_token,
 };
+use super::respond::{RESPOND, RouteFacts, respond};
+use super::route_issuers::issuers;
 use super::shared::{
     ALLOW, BODY_BYTES, COOKIE_ORIGINS, CORS, DISTINCT, FORWARD, FORWARD_AUTHORIZATION,
     FORWARD_TOKEN, IDLE_BODY, ISSUER, REQUEST_HEADERS, REQUEST_TIMEOUT, RESPONSE_HEADERS,
@@ -26,10 +29,10 @@ use super::shared::{
 };
 use super::without_effect::{
     note_without_effect, refuse_cookie_keys, refuse_distinct, refuse_forward_authorization,
-    refuse_token_keys,
+    refuse_without_effect,
 };
 use crate::config::language::document::Kind;
-use crate::config::language::{AnyKey, Custom, Flag, Key, Reader, Span, Str, Table, quoted};
+use crate::config::language::{AnyKey, Custom, Flag, Key, Reader, Span, Str, Table};
 use crate::config::notes::limits::{Set, note_beyond_request};
 use crate::net::Url;
 use crate::policy::Requirement;
@@ -151,10 +154,11 @@ pub(super) static GROUP_TABLE: Table = Table {
     refused: &[],
 };
 
-static ROUTE_KEYS: [&dyn AnyKey; 28] = [
+static ROUTE_KEYS: [&dyn AnyKey; 29] = [
     &PATH,
     &HOST,
     &UPSTREAM,
+    &RESPOND,
     &METHODS,
     &METHOD,
     &HEAD,
@@ -302,7 +306,13 @@ pub(super) fn route(
     let methods = methods_of(&mut reader, &inherited.statement);
     let head = head(&mut reader, &methods).or(inherited.head);
     let shared = Shared::read(&mut reader, names).within(&inherited.shared);
-    let handler = handler(&reader, &shared, &methods);
+    let facts = RouteFacts {
+        pattern: pattern.as_ref(),
+        needs_token: needs_token(&methods),
+        token_from: &shared.token_sources(),
+    };
+    let respond = respond(&mut reader, &facts);
+    let handler = handler(&reader, &shared, &methods, respond);
     check_shared(&reader, &shared, &methods);
     refuse_for_functions(&reader, &shared, names, &[&REWRITE, &UPSTREAM_METHOD]);
     let issuers = issuers(&reader, &methods, &shared, names);
@@ -326,7 +336,7 @@ pub(super) fn route(
         false => None,
         true => inherited.resource_of(host.as_ref()),
     };
-    let route = Route {
+    let mut route = Route {
         host,
         resource,
         pattern: pattern?,
@@ -352,6 +362,9 @@ pub(super) fn route(
         allow: shared.allow.unwrap_or_default(),
         distinct: shared.distinct.unwrap_or_default(),
     };
+    if route.upstream().is_none() {
+        clear_forwarding(&mut route);
+    }
     Some(LocatedRoute {
         route,
         header,
@@ -359,6 +372,21 @@ pub(super) fn route(
         rewrite: rewrite_span,
         request_rules: shared.request_headers,
     })
+}
+
+/// Clears the settings of a group or of `[defaults]` that are about upstreams.
+fn clear_forwarding(route: &mut Route) {
+    route.forward.clear();
+    route.forward_token = None;
+    route.forward_authorization = false;
+    route.body_bytes = None;
+    route.response_timeout = None;
+    route.websocket = false;
+    route.heads = Heads {
+        response: std::mem::take(&mut route.heads.response),
+        cors: route.heads.cors.take(),
+        ..Heads::default()
+    };
 }
 
 fn heads(shared: &Shared, rewrite: Option<Rewrite>) -> Heads {
@@ -371,41 +399,6 @@ fn heads(shared: &Shared, rewrite: Option<Rewrite>) -> Heads {
         request_timeout: shared.request_timeout,
         idle_body: shared.idle_body,
     }
-}
-
-fn needs_token(methods: &[MethodRequirement]) -> bool {
-    methods
-        .iter()
-        .any(|(_, requirement)| requirement.needs_token())
-}
-
-/// Returns whether every method of a route is denied. The methods are empty if they are unknown.
-fn is_denied(methods: &[MethodRequirement]) -> bool {
-    let mut requirements = methods.iter().map(|(_, requirement)| requirement);
-    !methods.is_empty() && requirements.all(|requirement| *requirement == Requirement::Denied)
-}
-
-/// Returns the answerer of a route, or reports that it names none.
-fn handler(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequirement]) -> Option<Handler> {
-    if let Some(upstream) = &shared.upstream {
-        return Some(Handler::Upstream(upstream.text.as_str().into()));
-    }
-    // A broken or misspelled "upstream" is reported by itself.
-    if reader.has(&UPSTREAM) || shared.misspelled.upstream {
-        return None;
-    }
-    if is_denied(methods) {
-        return Some(Handler::Nobody);
-    }
-    if reader.is_misspelled(&DENY) {
-        return None;
-    }
-    reader.problem_with_hint(
-        reader.span(),
-        "it names no upstream",
-        "write upstream = \"..\" in the route, its group or [defaults]",
-    );
-    None
 }
 
 /// Returns whether `GET` answers `HEAD`, if the route itself states it, and reports the key where it
@@ -440,7 +433,14 @@ fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequireme
         );
         return;
     }
-    note_deadlines(reader, shared);
+    if reader.has(&RESPOND) {
+        let why = "the gateway answers itself (\"respond\")";
+        refuse_without_effect(reader, &KEYS_OF_FORWARDING, why);
+        let others: [&dyn AnyKey; 3] = [&FORWARD, &FORWARD_AUTHORIZATION, &DISTINCT];
+        refuse_without_effect(reader, &others, why);
+    } else {
+        note_deadlines(reader, shared);
+    }
     if needs_token(methods) {
         refuse_cookie_keys(reader, shared);
         refuse_forward_authorization(reader, shared);
@@ -490,61 +490,4 @@ fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
     located
         .map(|located| located.rules.clone())
         .unwrap_or_default()
-}
-
-/// Returns the issuers whose tokens a route accepts: those that it names, or the only one that is
-/// defined.
-fn issuers(
-    reader: &Reader<'_>,
-    methods: &[MethodRequirement],
-    shared: &Shared,
-    names: &Names,
-) -> Vec<Arc<str>> {
-    if !needs_token(methods) {
-        refuse_token_keys(reader, why_without_token(methods));
-        return Vec::new();
-    }
-    if let Some(named) = &shared.issuers {
-        return named.iter().map(|name| name.text.as_str().into()).collect();
-    }
-    // A broken or misspelled "issuer" is reported by itself.
-    match reader.has(&ISSUER) || shared.misspelled.issuer {
-        true => Vec::new(),
-        false => only_issuer(reader, names).into_iter().collect(),
-    }
-}
-
-/// Returns the only issuer that is defined, or reports that there is none, or several.
-fn only_issuer(reader: &Reader<'_>, names: &Names) -> Option<Arc<str>> {
-    match names.issuers.list.as_slice() {
-        [only] => return Some(only.text.as_str().into()),
-        [] => reader.problem_with_hint(
-            reader.span(),
-            "it requires a token, and no issuer is defined",
-            "write [issuers.<name>] with \"issuer\" and \"audience\"",
-        ),
-        several => {
-            let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
-            let known = quoted(&several, "and");
-            reader.problem_with_hint(
-                reader.span(),
-                "it names no issuer, and several are defined",
-                format!(
-                    "write issuer = \"..\" in the route, its group or [defaults]; there are {known}"
-                ),
-            );
-        }
-    }
-    None
-}
-
-/// Returns why no token of a route is read; `None` if its methods are unknown.
-fn why_without_token(methods: &[MethodRequirement]) -> Option<&'static str> {
-    let (_, first) = methods.first()?;
-    let is_same = methods.iter().all(|(_, requirement)| requirement == first);
-    Some(match first {
-        Requirement::Denied if is_same => "the route denies every request",
-        Requirement::Public if is_same => "the route is public and reads no token",
-        _ => "no method of the route reads a token",
-    })
 }

@@ -19,6 +19,14 @@ pub(super) fn note_without_effect(reader: &Reader<'_>, keys: &[&dyn AnyKey], why
     reader.note(reader.key_span(**first), message);
 }
 
+/// Refuses those of some keys that a route has.
+pub(super) fn refuse_without_effect(reader: &Reader<'_>, keys: &[&dyn AnyKey], why: &str) {
+    for key in keys.iter().filter(|key| reader.has(**key)) {
+        let message = format!("\"{}\" has no effect: {why}", key.name());
+        reader.problem(reader.key_span(*key), message);
+    }
+}
+
 /// Refuses keys about tokens on a route that reads none: they would have no effect. Without a
 /// reason it is not known whether the route reads one.
 pub(super) fn refuse_token_keys(reader: &Reader<'_>, why: Option<&str>) {
@@ -32,11 +40,7 @@ pub(super) fn refuse_token_keys(reader: &Reader<'_>, why: Option<&str>) {
         &FORWARD_AUTHORIZATION,
         &COOKIE_ORIGINS,
     ];
-    for key in keys.into_iter().filter(|key| reader.has(*key)) {
-        let name = key.name();
-        let message = format!("\"{name}\" has no effect: {why}");
-        reader.problem(reader.key_span(key), message);
-    }
+    refuse_without_effect(reader, &keys, why);
 }
 
 /// Refuses `distinct` on a route for every path of a host, where it has no effect: such a route

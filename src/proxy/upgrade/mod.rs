@@ -110,7 +110,7 @@ impl Handshake {
     /// that asks for `websocket` alone, or the GET that [`from_connect`] made of an extended
     /// CONNECT.
     pub(super) fn of(head: &Parts, body: &impl Body) -> Option<Self> {
-        if head.extensions.get::<Protocol>().is_some() {
+        if is_connect(head) {
             return Some(Self::Http2 { key: key() });
         }
         let fields = &head.headers;
@@ -164,6 +164,11 @@ pub(super) fn from_connect<B>(request: &mut Request<B>) {
     {
         *request.method_mut() = Method::GET;
     }
+}
+
+/// Returns whether a request is the GET that [`from_connect`] made of an extended CONNECT.
+pub(super) fn is_connect(head: &Parts) -> bool {
+    head.extensions.get::<Protocol>().is_some()
 }
 
 fn add_upgrade(headers: &mut HeaderMap) {

@@ -29,6 +29,15 @@ pub use parser::is_variable_name;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Box<[Piece]>);
 
+/// A part of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'t> {
+    /// A text that is written as it is.
+    Text(&'t str),
+    /// A reference, in whose place a value is written.
+    Reference(&'t Reference),
+}
+
 /// The values of references for one request.
 pub trait Facts {
     /// Returns the value of a reference; `None` if the request has none.
@@ -53,6 +62,14 @@ impl Template {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
             Piece::Reference(reference, range) => Some((reference, range)),
+        })
+    }
+
+    /// Returns the texts and references in order.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Reference(reference, _) => Part::Reference(reference),
         })
     }
 

@@ -20,7 +20,7 @@ impl Place {
         ReferenceKind::Variable,
     ]);
 
-    /// A header rule for responses, and a header field of `respond`.
+    /// A header rule for responses.
     pub const RESPONSE: Self = Self(&[
         ReferenceKind::Parameter,
         ReferenceKind::Claim,
@@ -28,8 +28,23 @@ impl Place {
         ReferenceKind::Variable,
     ]);
 
-    /// The body of `respond`.
-    pub const BODY: Self = Self(&[ReferenceKind::RequestId]);
+    /// A header field of `respond`: an answer without an upstream may need what a request says.
+    pub const RESPOND: Self = Self(&[
+        ReferenceKind::Parameter,
+        ReferenceKind::Claim,
+        ReferenceKind::Header,
+        ReferenceKind::Query,
+        ReferenceKind::RequestId,
+        ReferenceKind::Variable,
+    ]);
+
+    /// The body of `respond`, in which braces are text.
+    pub const BODY: Self = Self(&[
+        ReferenceKind::Claim,
+        ReferenceKind::Query,
+        ReferenceKind::RequestId,
+        ReferenceKind::Variable,
+    ]);
 
     /// The body and the header fields of `[[errors.responses]]`.
     pub const ERROR: Self = Self(&[

@@ -143,11 +143,14 @@ fn a_place_takes_its_own_references_alone() {
         message,
         "\"${claim:sub}\" cannot stand here; this place takes ${variable}"
     );
-    for text in ["${x}", "${claim:x}", "${header:x}", "${reason}"] {
+    for text in ["${header:x}", "${reason}", "${route}"] {
         assert!(Template::parse(text, &Place::BODY).is_err(), "{text}");
     }
     for text in ["${header:x}", "${query:x}", "${detail}"] {
         assert!(Template::parse(text, &Place::RESPONSE).is_err(), "{text}");
+    }
+    for text in ["${header:x}", "${query:x}", "{id}", "${pool}"] {
+        assert!(Template::parse(text, &Place::RESPOND).is_ok(), "{text}");
     }
     let error = "${reason} ${route} ${detail} ${request_id}";
     assert!(Template::parse(error, &Place::ERROR).is_ok());

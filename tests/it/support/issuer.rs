@@ -87,7 +87,12 @@ impl Issuer {
 
     /// Returns a good token with these scopes.
     pub(crate) fn token(&self, scope: &str) -> String {
-        self.claims(scope).signed(&self.key)
+        self.sign(&self.claims(scope))
+    }
+
+    /// Signs claims with the key of the issuer.
+    pub(crate) fn sign(&self, claims: &Token) -> String {
+        claims.signed(&self.key)
     }
 
     /// Returns the claims of a good token, unsigned.

@@ -1,0 +1,185 @@
+//! The values of templates for one request.
+
+use std::borrow::Cow;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+use percent_encoding::percent_decode;
+
+use super::forwarded::requested_host;
+use crate::policy::{Claim, Principal};
+use crate::route::Pattern;
+use crate::transform::{Facts, Reference, Value};
+
+/// A request as templates see it. Values are those of the client's request, as it came.
+#[derive(Clone, Debug)]
+pub struct RequestValues<'r> {
+    /// The pattern that the path matched.
+    pattern: &'r Pattern,
+    head: &'r Parts,
+    /// The host that the client asked for.
+    host: Option<HeaderValue>,
+    principal: Option<&'r Principal>,
+    request_id: &'r HeaderValue,
+}
+
+impl<'r> RequestValues<'r> {
+    /// Returns the values of a request whose path matched a pattern. `principal` is `None` on a
+    /// public route.
+    #[must_use]
+    pub fn new(
+        pattern: &'r Pattern,
+        head: &'r Parts,
+        principal: Option<&'r Principal>,
+        request_id: &'r HeaderValue,
+    ) -> Self {
+        Self {
+            pattern,
+            head,
+            host: requested_host(&head.uri, &head.headers),
+            principal,
+            request_id,
+        }
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&[u8]> {
+        let field = match *name {
+            HOST => self.host.as_ref(),
+            _ => self.head.headers.get(name),
+        };
+        Some(field?.as_bytes())
+    }
+}
+
+impl Facts for RequestValues<'_> {
+    fn value(&self, reference: &Reference) -> Option<Value<'_>> {
+        match reference {
+            Reference::Parameter { name, .. } => {
+                let path = self.head.uri.path();
+                self.pattern.parameter(name, path).map(Value::Path)
+            }
+            Reference::Claim(name) => claim_value(self.principal?.claims.find(name)?),
+            Reference::Header(name) => self.header(name).map(Value::Field),
+            Reference::Query(name) => parameter_of(self.head.uri.query()?, name).map(Value::Text),
+            Reference::RequestId => Some(Value::Field(self.request_id.as_bytes())),
+            Reference::Variable(_) | Reference::Reason | Reference::Route | Reference::Detail => {
+                None
+            }
+        }
+    }
+}
+
+/// Returns a claim as `forward` writes it: a scalar, or the items of a list of scalars that is not
+/// empty.
+fn claim_value(claim: &Claim) -> Option<Value<'_>> {
+    let Claim::List(items) = claim else {
+        return scalar(claim).map(Value::Text);
+    };
+    let items: Option<Vec<_>> = items.iter().map(scalar).collect();
+    items.filter(|items| !items.is_empty()).map(Value::List)
+}
+
+fn scalar(claim: &Claim) -> Option<Cow<'_, [u8]>> {
+    let text: &str = match claim {
+        Claim::Text(text) | Claim::Number(text) => text,
+        Claim::Bool(true) => "true",
+        Claim::Bool(false) => "false",
+        Claim::Null | Claim::List(_) | Claim::Map(_) => return None,
+    };
+    Some(Cow::Borrowed(text.as_bytes()))
+}
+
+/// Returns the value of the first parameter of a query with this name. Both are decoded as a form
+/// is (`application/x-www-form-urlencoded`).
+fn parameter_of<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, [u8]>> {
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if *form_decoded(name) == *wanted.as_bytes() {
+            return Some(form_decoded(value));
+        }
+    }
+    None
+}
+
+fn form_decoded(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains('+') {
+        return percent_decode(text.as_bytes()).into();
+    }
+    let spaced = text.replace('+', " ");
+    let decoded: Vec<u8> = percent_decode(spaced.as_bytes()).collect();
+    Cow::Owned(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::policy::{Claims, ScopeSet};
+    use crate::transform::{Escape, Place, Template};
+
+    const PLACE: Place = Place::REQUEST;
+
+    fn principal() -> Principal {
+        let text = |text: &str| Claim::Text(text.into());
+        let claims = vec![
+            ("sub".into(), text("zoë")),
+            ("roles".into(), Claim::List(vec![text("a"), text("b,c")])),
+            ("none".into(), Claim::List(Vec::new())),
+            ("map".into(), Claim::Map(Claims::default())),
+            ("flag".into(), Claim::Bool(true)),
+        ];
+        Principal {
+            issuer: "idp".into(),
+            scopes: ScopeSet::default(),
+            claims: Claims::of(claims).unwrap(),
+            key_id: None,
+        }
+    }
+
+    /// Returns the text of a template for a request, as the value of a header field.
+    fn shown(pattern: &str, uri: &str, template: &str) -> Option<String> {
+        let request = Request::get(uri)
+            .header("host", "api.test")
+            .header("x-a", "é %");
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let pattern = Pattern::parse(pattern).unwrap();
+        let (principal, id) = (principal(), HeaderValue::from_static("id-1"));
+        let values = RequestValues::new(&pattern, &head, Some(&principal), &id);
+        let template = Template::parse(template, &PLACE).unwrap();
+        template.render(Escape::Header, &values).ok()
+    }
+
+    #[test]
+    fn a_template_has_the_values_of_the_request() {
+        let pattern = "/t/{tenant}/{rest+}";
+        let uri = "/t/a%20b/c%2Fd/e/?q=1+%2b&q=2&%71x=%C3%A9&empty";
+        for (template, expected) in [
+            ("{tenant}", Some("a b")),
+            ("{rest+}|{rest}", Some("c/d/e/|c/d/e/")),
+            ("${query:q}", Some("1 +")),
+            ("${query:qx}", Some("%C3%A9")),
+            ("[${query:empty}]", Some("[]")),
+            ("${query:absent}", None),
+            ("${claim:sub}", Some("zo%C3%AB")),
+            ("${claim:roles}", Some("a,b%2Cc")),
+            ("${claim:flag}", Some("true")),
+            ("${claim:none}", None),
+            ("${claim:map}", None),
+            ("${claim:absent}", None),
+            ("${header:x-a}", Some("%C3%A9 %")),
+            ("${header:host}", Some("api.test")),
+            ("${header:absent}", None),
+            ("${request_id}", Some("id-1")),
+            ("${variable}", None),
+            ("{other}", None),
+        ] {
+            assert_eq!(
+                shown(pattern, uri, template).as_deref(),
+                expected,
+                "{template}"
+            );
+        }
+    }
+}
