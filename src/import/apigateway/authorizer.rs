@@ -200,6 +200,7 @@ impl Reading<'_> {
         let issuer = self.options.issuers.get(name);
         let audience = self.options.audiences.get(name);
         let code = match (issuer, audience) {
+            (Some(issuer), Some(_)) if !is_issuer(issuer) => Code::UnknownIssuer,
             (Some(issuer), Some(audience)) => {
                 return Ok(Authorizer {
                     kind: Kind::Jwt {
@@ -218,7 +219,14 @@ impl Reading<'_> {
 
     fn issuer(&self, configuration: Option<&Node>) -> Result<String, Untranslated> {
         if let Some(stated) = self.options.issuers.get(self.scheme.name) {
-            return Ok(stated.clone());
+            let fail = || {
+                self.fail(
+                    Code::UnknownIssuer,
+                    self.scheme.place,
+                    &format!("{stated:?}"),
+                )
+            };
+            return is_issuer(stated).then(|| stated.clone()).ok_or_else(fail);
         }
         let own = configuration.and_then(|node| node.get("issuer"));
         let (text, place) = match (own, self.scheme.node.get("openIdConnectUrl")) {

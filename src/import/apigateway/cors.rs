@@ -8,10 +8,14 @@ use crate::import::document::{Document, DocumentError, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::openapi::{Api, Method, Operation};
 use crate::import::plan::{Cors, Names};
+use crate::route::MethodPattern;
 use crate::transform::Origin;
 
 /// The setting of an HTTP API.
 const SETTING: &str = "x-amazon-apigateway-cors";
+
+/// The longest time for which browsers remember an answer, in seconds: a day.
+const MAX_AGE: u64 = 86_400;
 
 /// The preflights of a document.
 #[derive(Debug, Default)]
@@ -180,7 +184,7 @@ impl Said {
             headers: names(self.headers)?,
             expose: names(self.expose)?,
             has_credentials: self.has_credentials,
-            max_age: self.max_age,
+            max_age: self.max_age.filter(|seconds| *seconds <= MAX_AGE),
         })
     }
 }
@@ -197,7 +201,7 @@ fn methods(methods: Vec<String>, without: &[&str]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for method in methods {
         let method = method.to_ascii_uppercase();
-        let is_method = method.bytes().all(|b| b.is_ascii_uppercase());
+        let is_method = matches!(MethodPattern::parse(&method), Ok(MethodPattern::One(_)));
         if is_method && !without.contains(&&*method) && !kept.contains(&method) {
             kept.push(method);
         }

@@ -15,9 +15,13 @@ use crate::import::openapi::Operation;
 use crate::import::options::{Options, Prefix};
 use crate::import::path::forwarded;
 use crate::import::plan::{Handler, Lambda, Settings, Upstream};
+use crate::route::MethodPattern;
 
 /// The address of functions, until the reader writes another.
 const FUNCTIONS: &str = "http://127.0.0.1:9000";
+
+/// The longest timeout of an integration, in milliseconds: that of a streamed response.
+const MAX_TIMEOUT: u64 = 900_000;
 
 /// What answers an operation.
 #[derive(Debug)]
@@ -245,12 +249,18 @@ impl Integrations<'_> {
     }
 }
 
+/// Returns whether a text is the name of a host.
+fn is_host(text: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
 impl Work<'_> {
     fn settings(&self) -> Settings {
         let timeout = self.node.get("timeoutInMillis").and_then(Node::scalar);
         let timeout = timeout.and_then(|text| text.parse().ok());
         Settings {
-            response_timeout: timeout.filter(|milliseconds| *milliseconds > 0),
+            response_timeout: timeout.filter(|ms| (1..=MAX_TIMEOUT).contains(ms)),
             ..Settings::default()
         }
     }
@@ -260,7 +270,8 @@ impl Work<'_> {
         let method = self.node.get("httpMethod").and_then(Node::text)?;
         let method = method.to_ascii_uppercase();
         let is_same = method == "ANY" || method == self.operation.method.as_str();
-        (!is_same && method.bytes().all(|b| b.is_ascii_uppercase())).then_some(method)
+        let is_method = matches!(MethodPattern::parse(&method), Ok(MethodPattern::One(_)));
+        (!is_same && is_method).then_some(method)
     }
 
     fn upstream(&mut self, origin: &str) -> Upstream {
@@ -279,7 +290,7 @@ impl Work<'_> {
         let server_name = tls.and_then(|tls| tls.get("serverNameToVerify"));
         let server_name = server_name
             .and_then(Node::text)
-            .filter(|_| is_tls && !is_unverified);
+            .filter(|name| is_tls && !is_unverified && is_host(name));
         Upstream {
             name: slug(host),
             comment: String::new(),

@@ -327,8 +327,22 @@ fn lambda(api: &Api<'_>, options: &Options, prefix: &Prefix) -> Lambda {
     Lambda {
         api_id: api_id.map(str::to_owned),
         stage: (!is_prefix && !stage.is_empty() && !stage.contains('/')).then(|| stage.to_owned()),
-        binary: binary.filter_map(Node::text).map(str::to_owned).collect(),
+        binary: binary
+            .filter_map(Node::text)
+            .filter(|text| is_media_range(text))
+            .map(str::to_owned)
+            .collect(),
         stage_variables: options.variables.clone(),
         ..Lambda::default()
     }
+}
+
+/// Returns whether a text is a media type, or a range such as `image/*`.
+fn is_media_range(text: &str) -> bool {
+    let is_part =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+' | b'_' | b'*');
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_part);
+    let is_range = |name: &str| is_name(name) && (name == "*" || !name.contains('*'));
+    text.split_once('/')
+        .is_some_and(|(kind, name)| is_range(kind) && is_range(name))
 }

@@ -256,3 +256,34 @@ methods = { ANY = "a" }
 "#;
     assert_eq!(imported.toml, expected, "{}", imported.toml);
 }
+
+// Texts of a document that the language does not take as they are.
+#[test]
+fn odd_texts_never_make_the_output_something_else_than_a_configuration() {
+    let path = format!(" '/p${{x}}': {{get: {{{FORWARD}}}}}");
+    assert!(error(&export(&path, "")).contains("cannot be a route"));
+    let paths = " /p:\n  get:\n   x-amazon-apigateway-integration: {type: http_proxy, uri: 'https://h/p', httpMethod: TRACE, \
+                 timeoutInMillis: 99999999999999, tlsConfig: {serverNameToVerify: 'a b'}}";
+    let rest = "x-amazon-apigateway-cors: {allowOrigins: ['*'], allowMethods: [GET, TRACE, 'a b'], maxAge: 99999999999}\n\
+                x-amazon-apigateway-binary-media-types: ['*/*', 'image~1png', '${x}/y']";
+    let imported = apigateway(export(paths, rest).as_bytes(), &options()).unwrap();
+    assert_eq!(
+        lines(&imported, "cors"),
+        ["{ origins = \"any\", methods = [\"GET\"] }"]
+    );
+    for key in ["server_name", "upstream_method", "response_timeout"] {
+        assert!(lines(&imported, key).is_empty(), "{}", imported.toml);
+    }
+}
+
+#[test]
+fn an_issuer_that_is_named_is_an_address_of_https() {
+    let mut options = options();
+    let insecure = "http://idp.example.com".to_owned();
+    options.issuers.insert("relative".to_owned(), insecure);
+    let imported = import_with(&secured("[{relative: [r/a]}]"), &options);
+    assert_eq!(
+        (&*lines(&imported, "GET"), &*names(&imported)),
+        (&[DENIED][..], "unknown-issuer")
+    );
+}
