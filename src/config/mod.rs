@@ -31,9 +31,9 @@ pub use links::Links;
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use tables::{
-    AccessLog, Config, Dev, DevClient, ErrorDetail, ErrorProfile, Errors, ForwardedFields, Group,
-    Handler, Heads, Http2, Issuer, Limits, Listener, Log, Ready, Reload, Route, Secret, Server,
-    Timeouts, TokenCache,
+    AccessLog, Config, Dev, DevClient, ErrorBody, ErrorDetail, ErrorProfile, ErrorResponse, Errors,
+    ForwardedFields, Group, Handler, Heads, Http2, Issuer, Limits, Listener, Log, Ready, Reload,
+    Route, Secret, Server, Timeouts, TokenCache,
 };
 pub use token_places::{TokenPlaces, unjudged};
 pub use variables::{GivenVariables, Origin, Variable};

@@ -111,7 +111,11 @@ fn errors_text(errors: &Errors) -> String {
         ErrorDetail::Full => "",
         ErrorDetail::Minimal => ", minimal detail",
     };
-    format!("profile {}{detail}", errors.profile.name())
+    let own = match errors.own_answers() {
+        0 => String::new(),
+        count => format!(", {count} of its own"),
+    };
+    format!("profile {}{detail}{own}", errors.profile.name())
 }
 
 fn admin_text(server: &Server) -> String {

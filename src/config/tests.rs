@@ -1,12 +1,14 @@
 //! Tests of whole configurations.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::issuer::{self, ProxyChoice};
 use crate::lambda::{EventFormat, MediaRange};
 use crate::net::Proxy;
+use crate::telemetry::{AccessFormat, Reason};
 use crate::token::{Audience, LoggedClaim, LoggedClaims, Source};
 
 const TEN_LINES: &str = "\
@@ -115,17 +117,16 @@ fn every_key_arrives_where_it_belongs() {
             settle: seconds(1)
         }
     );
-    let errors = Errors {
-        detail: ErrorDetail::Minimal,
-        profile: ErrorProfile::AwsHttp,
-    };
-    assert_eq!(*config.errors, errors);
+    let found = (config.errors.detail, config.errors.profile);
+    assert_eq!(found, (ErrorDetail::Minimal, ErrorProfile::AwsHttp));
+    assert!(config.errors.response(Reason::NoRoute, true).is_some());
     assert_eq!(
         config.log,
         Log {
             level: tracing::Level::DEBUG,
             access: AccessLog::All,
             claims: LoggedClaims::of([LoggedClaim::Issuer, LoggedClaim::Subject]),
+            format: AccessFormat::parse("$context.requestId").ok().map(Arc::new),
         }
     );
     let secrets: Vec<_> = config
@@ -320,6 +321,7 @@ fn a_flag_goes_before_the_file() {
             level: tracing::Level::WARN,
             access: AccessLog::Off,
             claims: config.log.claims,
+            format: config.log.format.clone(),
         }
     );
 }

@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 pub use super::aws_rest::ERROR_TYPE;
+use super::own_response::{self, Told};
 use super::problem::Problem;
 use super::refusal::{Cause, Refusal};
 use super::{aws_http, aws_rest, grpc};
@@ -30,12 +31,20 @@ pub fn to(
     grpc: Option<&HeaderValue>,
 ) -> Response<Bytes> {
     let errors = refusal.errors(snapshot);
-    let problem = Problem::of(&refusal.cause, errors.detail);
-    let retry_after = problem.retry_after;
-    let profile = match grpc {
-        Some(_) => ErrorProfile::Rfc6750,
-        None => errors.profile,
+    let mut problem = Problem::of(&refusal.cause, errors.detail);
+    let (code, retry_after) = (problem.code, problem.retry_after);
+    let (profile, own) = match grpc {
+        Some(_) => (ErrorProfile::Rfc6750, None),
+        None => {
+            let is_client_error = problem.status.is_client_error();
+            let own = errors.response(refusal.reason(), is_client_error);
+            (errors.profile, own)
+        }
     };
+    if let Some(status) = own.and_then(|own| own.status) {
+        // The body tells the status as well.
+        problem.status = status;
+    }
     let form = match profile {
         ErrorProfile::Rfc6750 => problem.form(metadata_url(snapshot, refusal), request_id),
         ErrorProfile::AwsRest => aws_rest::form(refusal, errors.detail),
@@ -59,6 +68,15 @@ pub fn to(
     let mut response = Response::new(Bytes::from(form.body));
     *response.status_mut() = form.status;
     *response.headers_mut() = headers;
+    if let Some(own) = own {
+        let told = Told {
+            request_id,
+            code,
+            detail: &form.message,
+            route: refusal.route.map(|route| &*route.label).unwrap_or_default(),
+        };
+        own_response::apply(own, &told, &mut response);
+    }
     match grpc {
         Some(content_type) => grpc::refused(response, content_type, &form.message),
         None => response,

@@ -16,6 +16,7 @@ mod form;
 pub mod forwarded;
 pub mod grpc;
 pub mod hygiene;
+mod own_response;
 mod preflight;
 mod problem;
 mod reason;

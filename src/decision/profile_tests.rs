@@ -157,3 +157,15 @@ fn each_reason_has_an_answer_of_the_same_class_in_each_profile() {
         }
     }
 }
+
+#[test]
+fn the_reasons_before_the_signature_have_one_code() {
+    for reason in Reason::ALL {
+        let is_unverified = Reason::UNVERIFIED.contains(reason);
+        assert_eq!(
+            reason.code() == "invalid_token",
+            is_unverified,
+            "{reason:?}"
+        );
+    }
+}

@@ -124,6 +124,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             level: tracing::Level::INFO,
             access: AccessLog::Off,
             claims: LoggedClaims::NONE,
+            format: None,
         },
         dev: Dev::default(),
         files: vec![],

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body_timer::BodyError;
@@ -20,9 +21,11 @@ use crate::clock::{self, Now};
 use crate::config::{AccessLog, ErrorProfile};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
+use crate::route::MethodPattern;
 use crate::snapshot::{Route, RouteIndex};
 use crate::telemetry::{
-    AccessLine, Departure, Ending, Label as _, RouteMetrics, TokenFields, Verification,
+    AccessLine, Departure, Ending, FailedPart, Label as _, LineContext, RouteMetrics, TokenFields,
+    Verification,
 };
 use crate::token::{SeenToken, Verifier, VerifierId};
 use crate::transform::{HeaderRules, origin_of};
@@ -52,7 +55,15 @@ pub(super) struct Exchange {
     origin: Option<HeaderValue>,
     /// The content type of the request, if it is a gRPC call.
     grpc: Option<HeaderValue>,
+    /// The fields of the request that only a format of the operator's own shows.
+    shown: Option<Box<ShownFields>>,
     outcome: Outcome,
+}
+
+/// Fields of a request that a format of the operator's own may show.
+struct ShownFields {
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
 }
 
 /// The facts for the record that are collected until the exchange ends.
@@ -74,6 +85,12 @@ struct Outcome {
     is_body_cut: bool,
     /// Set if the response is an event stream.
     is_event_stream: bool,
+    /// The part at which the request failed.
+    failed: Option<FailedPart>,
+    /// The time until the upstream's answer.
+    upstream_took: Option<Duration>,
+    /// The bytes of the response's body that the connection took.
+    sent: u64,
     /// The time at which the response was made; set only if the exchange outlives its response.
     answered: Option<Instant>,
 }
@@ -112,6 +129,15 @@ const CUT: &str = "answer_cut";
 
 /// The reason in the log of a request whose client disconnected before the end of the response.
 const LEFT: &str = "client_left";
+
+impl ShownFields {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            host: forwarded::requested_host(request.uri(), request.headers()),
+            user_agent: request.headers().get(USER_AGENT).cloned(),
+        }
+    }
+}
 
 impl Exchange {
     /// Begins an exchange: reads the clock, and takes the client's request id or makes a new one.
@@ -153,6 +179,11 @@ impl Exchange {
         } else {
             None
         };
+        let shown = if snapshot.config.log.format.is_some() {
+            Some(Box::new(ShownFields::of(request)))
+        } else {
+            None
+        };
         Box::new(Self {
             began,
             request_id,
@@ -167,6 +198,7 @@ impl Exchange {
             protocol: request.version(),
             origin,
             grpc: grpc::content_type(request).cloned(),
+            shown,
             outcome: Outcome::default(),
             worker: worker.clone(),
             view,
@@ -338,6 +370,16 @@ impl Exchange {
         }
     }
 
+    /// Notes the time until the upstream's answer.
+    pub(super) fn upstream_answered(&mut self, took: Duration) {
+        self.outcome.upstream_took = Some(took);
+    }
+
+    /// Notes that the connection took bytes of the response's body.
+    pub(super) fn sends(&mut self, bytes: usize) {
+        self.outcome.sent += bytes as u64;
+    }
+
     /// Counts a tunnel as open until the returned guard is dropped.
     pub(super) fn tunnel(&self) -> OpenTunnel {
         self.worker.metrics().tunnels.inc();
@@ -409,6 +451,7 @@ impl Exchange {
         let log = &self.view.snapshot.config.log;
         if log.access != AccessLog::Off {
             let detail = cause.detail(log.claims);
+            self.outcome.failed = Some(failed_part(cause));
             self.outcome.failure = Some((cause.reason().name(), detail));
         }
     }
@@ -472,7 +515,7 @@ impl Exchange {
             (None, Some(Ending::Left)) => (Some(LEFT), Some(sentence(self.departure()))),
             (None, _) => (None, None),
         };
-        self.worker.access_log.write(&AccessLine {
+        let line = AccessLine {
             ended: clock::since_epoch(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
@@ -489,7 +532,51 @@ impl Exchange {
             token: self.token_fields(),
             skipped: (skipped > 0).then_some(skipped),
             took,
-        });
+        };
+        match &self.view.snapshot.config.log.format {
+            None => self.worker.access_log.write(&line),
+            Some(format) => {
+                let log = &self.worker.access_log;
+                log.write_as(format, &line, &self.line_context());
+            }
+        }
+    }
+
+    /// Returns the facts that only a format of the operator's own shows.
+    fn line_context(&self) -> LineContext<'_> {
+        let config = self.route().map(|route| &route.config);
+        let shown = self.shown.as_deref();
+        LineContext {
+            began: self.began.since_epoch,
+            amzn_id: self.amzn_id.as_ref().and_then(|id| id.to_str().ok()),
+            pattern: config.map(|route| route.pattern.as_str()),
+            stage: config.and_then(|route| route.strip.as_deref()),
+            rule_method: config.map(|route| rule_method(&route.methods, &self.method)),
+            host: shown.and_then(|shown| shown.host.as_ref()?.to_str().ok()),
+            user_agent: shown.and_then(|shown| shown.user_agent.as_ref()?.to_str().ok()),
+            response_bytes: self.outcome.sent,
+            upstream_took: self.outcome.upstream_took,
+            failed: self.outcome.failed,
+        }
+    }
+}
+
+/// Returns the method of the rule for a request: its own, or `ANY`.
+fn rule_method<'m, T>(methods: &[(MethodPattern, T)], method: &'m Method) -> &'m str {
+    let is_named =
+        |named: &MethodPattern| matches!(named, MethodPattern::One(one) if one == method);
+    match methods.iter().any(|(named, _)| is_named(named)) {
+        true => method.as_str(),
+        false => "ANY",
+    }
+}
+
+/// Returns the part of the gateway at which a request failed.
+fn failed_part(cause: &Cause) -> FailedPart {
+    match cause {
+        Cause::Token { .. } | Cause::Denied(_) | Cause::CrossSite => FailedPart::Authorizer,
+        Cause::Upstream(_) | Cause::Function(_) => FailedPart::Integration,
+        _ => FailedPart::Other,
     }
 }
 

@@ -180,6 +180,7 @@ impl<'v> Forward<'v> {
         };
         let took = clock::monotonic() - self.outgoing.departed();
         self.upstream.upstream().metrics.duration.observe(took);
+        exchange.upstream_answered(took);
         self.answer(response, exchange)
     }
 

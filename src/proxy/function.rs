@@ -131,6 +131,7 @@ impl<'v> Invocation<'v, '_> {
         let response = sent.map_err(|fault| self.cause(None, fault))?;
         let took = clock::monotonic() - outgoing.departed();
         self.upstream.upstream().metrics.duration.observe(took);
+        exchange.upstream_answered(took);
         let answer = self.read_answer(response).await?;
         let mut response = self.respond(answer, removed_token.is_some(), exchange);
         for (name, value) in event.response_fields {

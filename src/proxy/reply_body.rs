@@ -168,7 +168,11 @@ impl Body for ReplyBody {
         }
         let relay = match &mut this.source {
             ReplySource::Own(bytes) => {
-                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+                let bytes = bytes.take();
+                if let (Some(bytes), Some(exchange)) = (&bytes, &mut this.exchange) {
+                    exchange.sends(bytes.len());
+                }
+                return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
             }
             ReplySource::Upstream(relay) => relay,
             ReplySource::Switched(..) => return Poll::Ready(None),
@@ -176,6 +180,9 @@ impl Body for ReplyBody {
         match relay.poll_next(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
+                    exchange.sends(data.len());
+                }
                 let frame = this.relayed(frame);
                 this.has_ended |= frame.is_none();
                 Poll::Ready(frame.map(Ok))

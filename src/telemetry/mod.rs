@@ -23,7 +23,10 @@ mod reason;
 mod sharded;
 mod throttle;
 
-pub use access_log::{AccessLine, AccessLog, LogWriter, TokenFields, WorkerLog, push_json};
+pub use access_log::{
+    AccessFormat, AccessLine, AccessLog, FailedPart, LineContext, LogWriter, TokenFields,
+    UnknownVariable, VARIABLES, WorkerLog, push_json,
+};
 pub use connection_error::ConnectionError;
 pub use counters::{Counter, Counters, Gauge};
 pub use event_log::EventLog;

@@ -120,3 +120,19 @@ labels! {
         InternalError = "internal_error",
     }
 }
+
+impl Reason {
+    /// The reasons about a token whose signature is not verified. Clients do not learn which of
+    /// them it was: any sender can have written the token.
+    pub const UNVERIFIED: [Self; 9] = [
+        Self::TokenTooLong,
+        Self::PlaceholderToken,
+        Self::OpaqueToken,
+        Self::EncryptedToken,
+        Self::MalformedToken,
+        Self::AlgorithmNotAllowed,
+        Self::UnknownIssuer,
+        Self::UnknownKey,
+        Self::BadSignature,
+    ];
+}

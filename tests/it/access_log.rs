@@ -211,3 +211,40 @@ fn an_output_that_is_gone_costs_lines_and_no_request() {
     }
     process.wait_for_metric(DROPPED, 3.0);
 }
+
+// The formats that the console of Amazon API Gateway offers.
+#[test]
+fn a_format_of_the_operators_own_is_written_for_each_request() {
+    let upstream = Upstream::start();
+    let format = r#"$context.identity.sourceIp - - [$context.requestTime] "$context.httpMethod $context.routeKey $context.protocol" $context.status $context.responseLength $context.requestId $context.identity.userAgent"#;
+    let process = Process::run(&format!(
+        "[log]\naccess = \"all\"\naccess_format = '{format}'\n{}[[groups]]\nprefix = \"/dev\"\n\
+         upstream = \"orders\"\npublic = true\nroutes = [{{ path = \"/orders/{{id}}\", methods = [\"GET\"] }}]\n",
+        upstream.toml("orders")
+    ));
+    let get = |path: &str, id: &str| {
+        let request = Request::get(path).field("X-Request-Id", id);
+        process.send(&request.field("User-Agent", "a\"b"))
+    };
+    assert_eq!(get("/dev/orders/7", "id-1").status, 200);
+    let refused = get("/none", "id-2");
+    assert_eq!(refused.status, 404);
+    let line = |id: &str| {
+        let out = process.out();
+        out.lines()
+            .find(|line| line.contains(id))
+            .map(str::to_owned)
+    };
+    wait_until("both are logged", || {
+        line("id-1").is_some() && line("id-2").is_some()
+    });
+    let forwarded = line("id-1").unwrap();
+    assert!(forwarded.starts_with("127.0.0.1 - - ["), "{forwarded}");
+    assert!(
+        forwarded.contains(" +0000] \"GET GET /orders/{id} HTTP/1.1\" 200 2 id-1 a\\\"b"),
+        "{forwarded}"
+    );
+    let expected = format!("\"GET - HTTP/1.1\" 404 {} id-2 ", refused.body.len());
+    let line = line("id-2").unwrap();
+    assert!(line.contains(&expected), "{line}");
+}

@@ -51,7 +51,7 @@ const ARROWS: &[(&str, &str)] = &[
     // parsing them.
     (
         "config",
-        "lambda route transform token issuer policy upstream net tls clock",
+        "lambda route transform token issuer policy upstream telemetry net tls clock",
     ),
     ("token", "issuer transform policy net tls telemetry clock"),
     ("issuer", "web net telemetry clock"),

@@ -48,6 +48,7 @@ mod dev_tokens;
 mod downgrades;
 mod drain;
 mod endings;
+mod error_responses;
 mod event_log;
 mod examples;
 mod explain;

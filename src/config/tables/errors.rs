@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::error_responses::{ErrorResponse, RESPONSES, Responses, responses};
 use crate::config::language::{Choice, DefaultKey, Key, Reader, Subtable, Table};
+use crate::telemetry::Reason;
 
 /// `[errors]`, or `errors` of a group with the settings of `[errors]` applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +13,10 @@ pub struct Errors {
     pub detail: ErrorDetail,
     /// The form of the answers.
     pub profile: ErrorProfile,
+    /// The answers of the operator's own in this table.
+    responses: Responses,
+    /// The settings of `[errors]`, for those of a group.
+    outer: Option<Arc<Errors>>,
 }
 
 /// The detail of the error message for a client whose genuine token is refused.
@@ -38,7 +44,24 @@ impl Default for Errors {
         Self {
             detail: DETAIL_DEFAULT.default(),
             profile: PROFILE_DEFAULT.default(),
+            responses: Responses::default(),
+            outer: None,
         }
+    }
+}
+
+impl Errors {
+    /// Returns the answer of the operator's own to a reason: that of the group, or else that of
+    /// `[errors]`.
+    #[must_use]
+    pub fn response(&self, reason: Reason, is_client_error: bool) -> Option<&ErrorResponse> {
+        let own = self.responses.find(reason, is_client_error);
+        own.or_else(|| self.outer.as_ref()?.response(reason, is_client_error))
+    }
+
+    /// Returns the number of answers that this table states itself.
+    pub(in crate::config) fn own_answers(&self) -> usize {
+        self.responses.count
     }
 }
 
@@ -58,7 +81,7 @@ pub(super) static TABLE: Table = Table {
     path: "errors",
     doc: "The form of the answers to refused clients. Until the signature of a token is verified, \
           all errors of the token have the same message, whatever is set here.",
-    keys: &[&PROFILE_DEFAULT, &DETAIL_DEFAULT],
+    keys: &[&PROFILE_DEFAULT, &DETAIL_DEFAULT, &RESPONSES],
     refused: &[],
 };
 
@@ -66,7 +89,7 @@ pub(super) static GROUP_TABLE: Table = Table {
     path: "groups[].errors",
     doc: "The form of the answers to requests that the group refuses. They are those of its routes, \
           and those with a path under its prefix that no route has.",
-    keys: &[&PROFILE, &DETAIL],
+    keys: &[&PROFILE, &DETAIL, &RESPONSES.absent("those of `[errors]`")],
     refused: &[],
 };
 
@@ -116,6 +139,8 @@ pub(super) fn errors(mut reader: Reader<'_>) -> Arc<Errors> {
     let errors = Errors {
         detail: reader.get(&DETAIL_DEFAULT),
         profile: reader.get(&PROFILE_DEFAULT),
+        responses: responses(&mut reader),
+        outer: None,
     };
     reader.finish();
     Arc::new(errors)
@@ -130,6 +155,8 @@ pub(super) fn group_errors(group: &mut Reader<'_>, outer: &Arc<Errors>) -> Arc<E
     let errors = Errors {
         detail: reader.find(&DETAIL).unwrap_or(outer.detail),
         profile: reader.find(&PROFILE).unwrap_or(outer.profile),
+        responses: responses(&mut reader),
+        outer: Some(Arc::clone(outer)),
     };
     reader.finish();
     Arc::new(errors)

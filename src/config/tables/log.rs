@@ -1,8 +1,12 @@
 //! `[log]`: the content of the logs.
 
+use std::sync::Arc;
+
 use tracing::Level;
 
-use crate::config::language::{Choice, DefaultKey, Key, Reader, Table, Words, WordsOrNone};
+use crate::config::language::nearness::did_you_mean;
+use crate::config::language::{Choice, DefaultKey, Key, Reader, Str, Table, Words, WordsOrNone};
+use crate::telemetry::{AccessFormat, VARIABLES};
 use crate::token::{LoggedClaim, LoggedClaims};
 
 /// `[log]`
@@ -14,6 +18,8 @@ pub struct Log {
     pub access: AccessLog,
     /// The claims that the access log may show.
     pub claims: LoggedClaims,
+    /// The format of the lines; `None` for the gateway's own.
+    pub format: Option<Arc<AccessFormat>>,
 }
 
 /// The requests that get a line in the access log.
@@ -30,7 +36,7 @@ pub enum AccessLog {
 pub(super) static TABLE: Table = Table {
     path: "log",
     doc: "Logs never hold a token, a secret, or a claim that was not asked for.",
-    keys: &[&LEVEL, &ACCESS, &CLAIMS],
+    keys: &[&LEVEL, &ACCESS, &CLAIMS, &ACCESS_FORMAT],
     refused: &[],
 };
 
@@ -85,6 +91,42 @@ const CLAIMS: DefaultKey<WordsOrNone<LoggedClaim>> = Key::new(
 .example(r#"["iss", "client"]"#)
 .or(&["iss", "aud", "client", "kid", "jti", "scope"]);
 
+/// The longest format, in bytes.
+const MAX_FORMAT: usize = 8 << 10;
+
+const ACCESS_FORMAT: Key<Str> = Key::new("access_format", Str)
+    .absent("JSON with the members of [answers.md](answers.md#finding-the-reason-for-a-refusal)")
+    .doc(
+        "The line of a request, with the `$context` variables of Amazon API Gateway, such as the \
+         formats that its console offers. A variable without a value is `-`. Values are escaped as \
+         in a string of JSON, and no line has a token. [The variables](answers.md#access-format).",
+    )
+    .not(&["format"])
+    .example(
+        r#"'$context.identity.sourceIp [$context.requestTime] $context.status $context.requestId'"#,
+    );
+
+fn format(reader: &mut Reader<'_>) -> Option<Arc<AccessFormat>> {
+    let text = reader.find(&ACCESS_FORMAT)?;
+    let is_control = |char: char| char.is_control() && !matches!(char, '\r' | '\n');
+    if text.text.len() > MAX_FORMAT || text.text.contains(is_control) {
+        let message = "\"access_format\" has a control character, or more than 8 KiB";
+        reader.problem(text.span, message);
+        return None;
+    }
+    match AccessFormat::parse(&text.text) {
+        Ok(format) => Some(Arc::new(format)),
+        Err(unknown) => {
+            let name = &unknown.name;
+            let meant = did_you_mean(name, VARIABLES.iter().copied());
+            let message =
+                format!("\"access_format\" has \"$context.{name}\", which is no variable{meant}");
+            reader.problem(text.span, message);
+            None
+        }
+    }
+}
+
 /// Reads the table. The arguments of the command go before the file.
 pub(super) fn log(
     mut reader: Reader<'_>,
@@ -94,10 +136,12 @@ pub(super) fn log(
     let level = reader.get(&LEVEL);
     let access = reader.get(&ACCESS);
     let claims = LoggedClaims::of(reader.get(&CLAIMS));
+    let format = format(&mut reader);
     reader.finish();
     Log {
         level: level_argument.unwrap_or(level),
         access: access_argument.unwrap_or(access),
         claims,
+        format,
     }
 }

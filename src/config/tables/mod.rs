@@ -5,6 +5,7 @@ mod cors;
 mod dev;
 mod ejection;
 mod endpoints;
+mod error_responses;
 mod errors;
 mod file;
 mod group;
@@ -44,6 +45,7 @@ mod variables;
 mod without_effect;
 
 pub use dev::{Dev, DevClient, Secret};
+pub use error_responses::{ErrorBody, ErrorResponse};
 pub use errors::{ErrorDetail, ErrorProfile, Errors};
 pub use file::Config;
 pub(super) use file::{TABLE as FILE, lower};
@@ -92,6 +94,7 @@ pub(super) static TABLES: &[&Table] = &[
     &token_cache::TABLE,
     &reload::TABLE,
     &errors::TABLE,
+    &error_responses::TABLE,
     &log::TABLE,
     &dev::TABLE,
     &dev::CLIENT,

@@ -24,6 +24,12 @@ pub(super) fn push_method(out: &mut Vec<u8>, method: &str) {
     push_chosen(out, method, MAX_METHOD);
 }
 
+/// Appends the content of a JSON string, of at most `max` bytes of a text, without its quotation
+/// marks. Formats of the operator's own have them, or not.
+pub(super) fn push_value(out: &mut Vec<u8>, text: &str, max: usize) {
+    push_checked(out, text, max);
+}
+
 /// Appends a text of at most `max` bytes. Most texts need no escape and are copied.
 fn push_chosen(out: &mut Vec<u8>, text: &str, max: usize) {
     let mut is_plain = true;

@@ -4,6 +4,7 @@
 //! writes them, many at a time. If the reader of the log is slow, lines are dropped and counted.
 
 mod chosen;
+mod format;
 mod json;
 mod line;
 mod token_fields;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::{Metrics, output};
 
+pub use format::{AccessFormat, FailedPart, LineContext, UnknownVariable, VARIABLES};
 pub use json::push_json;
 pub use line::AccessLine;
 pub use token_fields::TokenFields;
@@ -102,6 +104,20 @@ impl WorkerLog {
 
     /// Appends a line. If there is no room, the line is dropped and counted.
     pub fn write(&self, line: &AccessLine<'_>) {
+        self.append(|lines, second| line.write_to(lines, second));
+    }
+
+    /// Appends a line in a format of the operator's own, as [`Self::write`] does.
+    pub fn write_as(
+        &self,
+        format: &AccessFormat,
+        line: &AccessLine<'_>,
+        context: &LineContext<'_>,
+    ) {
+        self.append(|lines, _| format.write(line, context, lines));
+    }
+
+    fn append(&self, write: impl FnOnce(&mut Vec<u8>, &mut Second)) {
         if self.waiting() >= BATCH {
             self.hand_over();
         }
@@ -110,7 +126,7 @@ impl WorkerLog {
             return self.log.metrics.gateway.count_dropped_lines(1);
         }
         let Filling { lines, second } = &mut *self.filling.borrow_mut();
-        line.write_to(lines, second);
+        write(lines, second);
         if waiting == 0 {
             self.first.notify_one();
         }

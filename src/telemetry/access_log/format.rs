@@ -1,0 +1,545 @@
+//! Lines of the access log in a format of the operator's own, with the variables of Amazon API
+//! Gateway.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::Version;
+
+use super::chosen::push_value;
+use super::{AccessLine, TokenFields};
+
+/// The beginning of a variable.
+const START: &str = "$context.";
+
+/// The variables of claims end in the name of a claim.
+const CLAIMS: &str = "authorizer.claims.";
+
+/// The longest line, in bytes: once it is as long, further values are left out.
+const MAX_LINE: usize = 64 << 10;
+
+/// The most bytes of a value.
+const MAX_VALUE: usize = 8 << 10;
+
+/// The value of a variable that has none.
+const ABSENT: &str = "-";
+
+/// A format of lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessFormat(Box<[Piece]>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(Box<str>),
+    Variable(&'static str),
+    /// The value of a claim.
+    Claim(Box<str>),
+}
+
+/// A word of a format that is no variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// The position in the format, in bytes.
+    pub at: Range<usize>,
+    /// The name, without `$context.`.
+    pub name: String,
+}
+
+/// The facts of a request that only formats of the operator's own show.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineContext<'a> {
+    /// The time at which the request began, since 1970.
+    pub began: Duration,
+    /// The id in the field of a REST API, if the answer has it.
+    pub amzn_id: Option<&'a str>,
+    /// The path of the route, with the prefix of its group.
+    pub pattern: Option<&'a str>,
+    /// The prefix of the route's group, if it is removed before forwarding.
+    pub stage: Option<&'a str>,
+    /// The method of the route's rule: that of the request, or `ANY`.
+    pub rule_method: Option<&'a str>,
+    /// The host that the client asked for.
+    pub host: Option<&'a str>,
+    /// The client's `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// The bytes of the answer's body.
+    pub response_bytes: u64,
+    /// The time until the upstream's answer.
+    pub upstream_took: Option<Duration>,
+    /// The part that failed, if the request was refused.
+    pub failed: Option<FailedPart>,
+}
+
+/// The part of the gateway at which a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedPart {
+    /// The token, or what it permits.
+    Authorizer,
+    /// The upstream.
+    Integration,
+    /// Another part.
+    Other,
+}
+
+/// The variables, without `$context.`. The ones whose value the gateway does not know are `-`.
+pub const VARIABLES: &[&str] = &[
+    "requestId",
+    "extendedRequestId",
+    "requestTime",
+    "requestTimeEpoch",
+    "httpMethod",
+    "path",
+    "resourcePath",
+    "routeKey",
+    "protocol",
+    "status",
+    "responseLength",
+    "responseLatency",
+    "stage",
+    "domainName",
+    "domainPrefix",
+    "dataProcessed",
+    "identity.sourceIp",
+    "identity.userAgent",
+    "authorizer.principalId",
+    "authorizer.error",
+    "authorize.error",
+    "authenticate.error",
+    "error.message",
+    "error.messageString",
+    "error.responseType",
+    "integrationErrorMessage",
+    "integration.error",
+    "integrationLatency",
+    "integration.latency",
+    "integrationStatus",
+    "integration.status",
+    "integration.integrationStatus",
+    // The gateway knows none of these.
+    "accountId",
+    "apiId",
+    "awsEndpointRequestId",
+    "awsEndpointRequestId2",
+    "deploymentId",
+    "endpointType",
+    "isCanaryRequest",
+    "resourceId",
+    "responseType",
+    "tlsVersion",
+    "cipherSuite",
+    "xrayTraceId",
+    "customDomain.basePathMatched",
+    "customDomain.routingRuleIdMatched",
+    "error.validationErrorString",
+    "identity.accountId",
+    "identity.apiKey",
+    "identity.apiKeyId",
+    "identity.caller",
+    "identity.clientCert.clientCertPem",
+    "identity.clientCert.issuerDN",
+    "identity.clientCert.serialNumber",
+    "identity.clientCert.subjectDN",
+    "identity.clientCert.validity.notAfter",
+    "identity.clientCert.validity.notBefore",
+    "identity.cognitoAuthenticationProvider",
+    "identity.cognitoAuthenticationType",
+    "identity.cognitoIdentityId",
+    "identity.cognitoIdentityPoolId",
+    "identity.principalOrgId",
+    "identity.user",
+    "identity.userArn",
+    "authorizer.integrationLatency",
+    "authorizer.integrationStatus",
+    "authorizer.latency",
+    "authorizer.requestId",
+    "authorizer.status",
+    "authorize.latency",
+    "authorize.status",
+    "authenticate.latency",
+    "authenticate.status",
+    "integration.requestId",
+    "integration.responseTransferMode",
+    "integration.timeToAllHeaders",
+    "integration.timeToFirstContent",
+    "waf.error",
+    "waf.latency",
+    "waf.status",
+    "wafResponseCode",
+    "webaclArn",
+];
+
+impl AccessFormat {
+    /// Parses a format. Line breaks become blanks: a request has one line.
+    ///
+    /// # Errors
+    /// The first [`UnknownVariable`].
+    pub fn parse(text: &str) -> Result<Self, UnknownVariable> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(START) {
+            push_text(&mut pieces, rest.get(..at).unwrap_or_default());
+            let start = text.len() - rest.len() + at;
+            let after = rest.get(at + START.len()..).unwrap_or_default();
+            let name = name_of(after);
+            pieces.push(variable(name).ok_or_else(|| UnknownVariable {
+                at: start..start + START.len() + name.len(),
+                name: name.to_owned(),
+            })?);
+            rest = after.get(name.len()..).unwrap_or_default();
+        }
+        push_text(&mut pieces, rest);
+        Ok(Self(pieces.into()))
+    }
+
+    /// Appends a line with its line feed.
+    pub(super) fn write(
+        &self,
+        line: &AccessLine<'_>,
+        context: &LineContext<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        for piece in &self.0 {
+            let is_full = out.len() - start > MAX_LINE;
+            let value = match piece {
+                Piece::Text(text) => {
+                    out.extend_from_slice(text.as_bytes());
+                    continue;
+                }
+                _ if is_full => None,
+                Piece::Variable(name) => value(name, line, context),
+                Piece::Claim(name) => claim(name, line.token.as_ref()),
+            };
+            let value = value.filter(|value| !value.is_empty());
+            push_value(out, value.as_deref().unwrap_or(ABSENT), MAX_VALUE);
+        }
+        out.push(b'\n');
+    }
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    if !text.is_empty() {
+        let text = text.replace("\r\n", " ").replace(['\r', '\n'], " ");
+        pieces.push(Piece::Text(text.into()));
+    }
+}
+
+/// Returns the name of a variable at the beginning of a text.
+fn name_of(text: &str) -> &str {
+    let is_claim = text.starts_with(CLAIMS);
+    let is_part = |char: char| {
+        char.is_ascii_alphanumeric()
+            || matches!(char, '.' | '_')
+            || is_claim && matches!(char, ':' | '-')
+    };
+    let end = text.find(|char| !is_part(char)).unwrap_or(text.len());
+    let name = text.get(..end).unwrap_or_default();
+    name.trim_end_matches(['.', ':', '-'])
+}
+
+fn variable(name: &str) -> Option<Piece> {
+    if let Some(claim) = name.strip_prefix(CLAIMS) {
+        return Some(Piece::Claim(claim.into()));
+    }
+    let known = VARIABLES.iter().find(|known| **known == name)?;
+    Some(Piece::Variable(known))
+}
+
+/// Returns the value of a variable; `None` if the request has none.
+fn value(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Option<String> {
+    let text = match name {
+        "requestId" => context.amzn_id.unwrap_or(line.request_id),
+        "extendedRequestId" => line.request_id,
+        "httpMethod" => line.method,
+        "path" => line.path,
+        "domainName" => context.host?,
+        "identity.userAgent" => context.user_agent?,
+        "stage" => stage(context)?,
+        "resourcePath" => resource_path(context)?,
+        "protocol" => protocol(line.protocol),
+        "authorizer.principalId" => return claim("sub", line.token.as_ref()),
+        "error.responseType" => line.reason?,
+        "error.message" | "error.messageString" => line.detail?,
+        "authorizer.error" | "authorize.error" | "authenticate.error" => {
+            detail_of(line, context, FailedPart::Authorizer)?
+        }
+        "integrationErrorMessage" | "integration.error" => {
+            detail_of(line, context, FailedPart::Integration)?
+        }
+        _ => return number(name, line, context),
+    };
+    Some(text.to_owned())
+}
+
+fn number(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Option<String> {
+    Some(match name {
+        "requestTime" => time(context.began),
+        "requestTimeEpoch" => context.began.as_millis().to_string(),
+        "status" => line.status.to_string(),
+        "responseLength" => context.response_bytes.to_string(),
+        "responseLatency" => line.took.as_millis().to_string(),
+        "integrationLatency" | "integration.latency" => {
+            context.upstream_took?.as_millis().to_string()
+        }
+        "integrationStatus" | "integration.status" | "integration.integrationStatus" => {
+            context.upstream_took?;
+            line.status.to_string()
+        }
+        "routeKey" => format!("{} {}", context.rule_method?, resource_path(context)?),
+        "domainPrefix" => context.host?.split('.').next()?.to_owned(),
+        "identity.sourceIp" => source(line)?.to_string(),
+        _ => return None,
+    })
+}
+
+fn source(line: &AccessLine<'_>) -> Option<IpAddr> {
+    line.client.or_else(|| Some(line.peer?.ip()))
+}
+
+fn detail_of<'l>(
+    line: &AccessLine<'l>,
+    context: &LineContext<'_>,
+    part: FailedPart,
+) -> Option<&'l str> {
+    line.detail.filter(|_| context.failed == Some(part))
+}
+
+/// Returns the name of the stage: the prefix of the group without its slash, or `$default`.
+fn stage<'c>(context: &LineContext<'c>) -> Option<&'c str> {
+    context.pattern?;
+    Some(match context.stage {
+        Some(prefix) => prefix.trim_start_matches('/'),
+        None => "$default",
+    })
+}
+
+/// Returns the path of the route without the stage.
+fn resource_path<'c>(context: &LineContext<'c>) -> Option<&'c str> {
+    let pattern = context.pattern?;
+    let rest = context.stage.and_then(|stage| pattern.strip_prefix(stage));
+    Some(match rest {
+        Some("") => "/",
+        Some(rest) => rest,
+        None => pattern,
+    })
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Returns a claim that the line may show (`[log] claims`), of a token whose signature verified.
+fn claim(name: &str, token: Option<&TokenFields<'_>>) -> Option<String> {
+    let token = token.filter(|token| !token.is_unverified)?;
+    let text = match name {
+        "iss" => token.issuer?,
+        "client_id" | "azp" | "appid" | "cid" => token.client?,
+        "jti" => token.jwt_id?,
+        "sub" => token.subject?,
+        "scope" => token.scope.as_deref()?,
+        "aud" => return Some(token.audience.join(",")),
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// Returns a time as the Common Log Format writes it: `01/Jan/2026:00:00:00 +0000`.
+fn time(since_epoch: Duration) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    // A year after 9999 cannot be written.
+    let mut text = String::new();
+    let seconds = Duration::from_secs(since_epoch.as_secs());
+    let _ = write!(
+        text,
+        "{}",
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds)
+    );
+    let (Some(year), Some(month), Some(day), Some(clock)) = (
+        text.get(..4),
+        text.get(5..7),
+        text.get(8..10),
+        text.get(11..19),
+    ) else {
+        return text;
+    };
+    let index = month.parse::<usize>().unwrap_or_default();
+    let month = MONTHS
+        .get(index.saturating_sub(1))
+        .copied()
+        .unwrap_or_default();
+    format!("{day}/{month}/{year}:{clock} +0000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> AccessLine<'static> {
+        AccessLine {
+            ended: Duration::from_millis(1_767_225_600_250),
+            request_id: "id-1",
+            peer: "192.0.2.7:1".parse().ok(),
+            client: None,
+            client_certificate: None,
+            protocol: Version::HTTP_11,
+            method: "GET",
+            path: "/dev/orders/7",
+            route: Some("/dev/orders/{id}"),
+            status: 200,
+            reason: None,
+            detail: None,
+            issuer: None,
+            token: None,
+            skipped: None,
+            took: Duration::from_millis(250),
+        }
+    }
+
+    fn context() -> LineContext<'static> {
+        LineContext {
+            began: Duration::from_secs(1_767_225_600),
+            pattern: Some("/dev/orders/{id}"),
+            stage: Some("/dev"),
+            rule_method: Some("GET"),
+            host: Some("api.example.com"),
+            response_bytes: 42,
+            upstream_took: Some(Duration::from_millis(200)),
+            ..LineContext::default()
+        }
+    }
+
+    fn written(format: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> String {
+        let mut out = Vec::new();
+        AccessFormat::parse(format)
+            .unwrap()
+            .write(line, context, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_formats_of_the_console_work_as_they_are() {
+        let rest = r#"$context.identity.sourceIp $context.identity.caller $context.identity.user [$context.requestTime] "$context.httpMethod $context.resourcePath $context.protocol" $context.status $context.responseLength $context.requestId $context.extendedRequestId"#;
+        let amzn_id = Some("8db3b4dd-ecd5-436d-9eeb-a544e39d3e12");
+        let context = LineContext {
+            amzn_id,
+            ..context()
+        };
+        assert_eq!(
+            written(rest, &line(), &context),
+            "192.0.2.7 - - [01/Jan/2026:00:00:00 +0000] \"GET /orders/{id} HTTP/1.1\" 200 42 \
+             8db3b4dd-ecd5-436d-9eeb-a544e39d3e12 id-1\n"
+        );
+        let http = "{ \"requestId\":\"$context.requestId\", \"ip\": \"$context.identity.sourceIp\",\n \
+                    \"requestTime\":\"$context.requestTime\", \"routeKey\":\"$context.routeKey\", \
+                    \"status\":\"$context.status\", \"stage\":\"$context.stage\", \
+                    \"latency\": $context.responseLatency, \"integration\": $context.integrationLatency }";
+        let text = written(http, &line(), &context);
+        assert_eq!(text.lines().count(), 1);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["routeKey"], "GET /orders/{id}");
+        assert_eq!(
+            (&json["stage"], &json["status"]),
+            (&"dev".into(), &"200".into())
+        );
+        assert_eq!(
+            (&json["latency"], &json["integration"]),
+            (&250.into(), &200.into())
+        );
+    }
+
+    #[test]
+    fn what_a_client_chose_breaks_neither_the_line_nor_the_quotes() {
+        let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImExIn0.eyJpc3MiOiJhIn0.c2ln";
+        let path = format!("/a\"\r\n\u{1b}[31m\\{token}");
+        let line = AccessLine {
+            path: &path,
+            ..line()
+        };
+        let text = written(
+            r#"{"path": "$context.path", "ua": "$context.identity.userAgent"}"#,
+            &line,
+            &context(),
+        );
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains('\u{1b}') && !text.contains(token), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["path"], "/a\"\r\n\u{1b}[31m\\(a token)");
+        assert_eq!(json["ua"], "-");
+    }
+
+    #[test]
+    fn a_line_is_bounded() {
+        let long = "x".repeat(100_000);
+        let line = AccessLine {
+            path: &long,
+            ..line()
+        };
+        let format = "$context.path ".repeat(200);
+        assert!(written(&format, &line, &context()).len() < 100_000);
+    }
+
+    #[test]
+    fn a_claim_is_shown_of_a_verified_token_alone() {
+        let format = "$context.authorizer.claims.sub $context.authorizer.claims.cognito:username.";
+        for (is_unverified, shown) in [(false, "u -.\n"), (true, "- -.\n")] {
+            let token = TokenFields {
+                is_unverified,
+                subject: Some("u"),
+                ..TokenFields::default()
+            };
+            let line = AccessLine {
+                token: Some(token),
+                ..line()
+            };
+            assert_eq!(written(format, &line, &context()), shown);
+        }
+    }
+
+    #[test]
+    fn an_error_belongs_to_its_part() {
+        let format =
+            "$context.authorizer.error|$context.integrationErrorMessage|$context.error.message";
+        let line = AccessLine {
+            detail: Some("no"),
+            reason: Some("r"),
+            ..line()
+        };
+        for (failed, shown) in [
+            (FailedPart::Authorizer, "no|-|no\n"),
+            (FailedPart::Integration, "-|no|no\n"),
+            (FailedPart::Other, "-|-|no\n"),
+        ] {
+            let context = LineContext {
+                failed: Some(failed),
+                ..context()
+            };
+            assert_eq!(written(format, &line, &context), shown);
+        }
+    }
+
+    #[test]
+    fn each_variable_is_known_and_others_are_not() {
+        for name in VARIABLES {
+            let text = format!("{START}{name} x");
+            assert!(
+                written(&text, &line(), &LineContext::default()).ends_with(" x\n"),
+                "{name}"
+            );
+        }
+        let unknown = AccessFormat::parse("a $context.requestID b").unwrap_err();
+        assert_eq!((unknown.at, unknown.name.as_str()), (2..20, "requestID"));
+        assert!(AccessFormat::parse("$context. x").is_err());
+        assert_eq!(
+            written("$contextual $ {}", &line(), &context()),
+            "$contextual $ {}\n"
+        );
+    }
+}
