@@ -43,13 +43,15 @@ pub(super) fn of_document(root: &Node) -> Option<Foreign> {
     if has("Resources") {
         return Some(of_resources(root));
     }
-    if has("terraform_version") || has("resource") && has("provider") {
+    let is_terraform = has("resource") && (has("provider") || has("terraform"));
+    if has("terraform_version") || is_terraform {
         return Some(Foreign::Terraform);
     }
     if has("provider") && (has("functions") || has("service")) {
         return Some(Foreign::Serverless);
     }
     let is_cdk = has("artifacts") && has("version") || has("app") && has("context");
+    let is_cdk = is_cdk || has("tree") && has("version");
     is_cdk.then_some(Foreign::Cdk)
 }
 

@@ -69,6 +69,10 @@ pub fn read(bytes: &[u8]) -> Result<Document, ImportError> {
             Err(ImportError::Foreign(foreign))
         }
         (Err(error), _) => Err(error.into()),
+        // YAML reads the blocks of Terraform as one long text.
+        (Ok(document), Some(foreign)) if !document.root().is_map() => {
+            Err(ImportError::Foreign(foreign))
+        }
         (Ok(document), _) => match foreign::of_document(document.root()) {
             Some(foreign) => Err(ImportError::Foreign(foreign)),
             None => Ok(document),

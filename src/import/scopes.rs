@@ -11,6 +11,11 @@ pub(super) fn scopes(member: &Member<'_>) -> Result<Vec<String>, Untranslated> {
         if !is_scope(scope) {
             return Err(bad(member.place, scope));
         }
+        // The text of a function that nothing has resolved; a route cannot have it either.
+        if scope.contains("${") {
+            let code = Code::UnresolvedFunction;
+            return Err(Untranslated::new(code, member.place, format!("{scope:?}")));
+        }
         let scope = (*scope).to_owned();
         if !scopes.contains(&scope) {
             scopes.push(scope);

@@ -129,7 +129,7 @@ impl<'d> Authorizers<'d> {
                 place: member.place,
                 ..reason.clone()
             }),
-            None if member.scheme == NONE => Ok(None),
+            None if member.scheme == NONE && member.scopes.is_empty() => Ok(None),
             None => {
                 let about = format!("{:?}", member.scheme);
                 Err(Untranslated::new(

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
 use super::error::{ApiError, ApiFault};
 use super::security::Security;
 use crate::import::document::{Document, Node, Place};
@@ -188,15 +190,17 @@ fn refuse_twins(operations: &[Operation<'_>]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Returns a path without the names of its parameters.
+/// Returns a path as it is compared: decoded, and without the names of its parameters.
 fn shape(path: &str) -> String {
-    let segments =
-        path.split('/').map(
-            |segment| match (segment.starts_with('{'), segment.ends_with("+}")) {
-                (true, true) => "{+}",
-                (true, false) if segment.ends_with('}') => "{}",
-                _ => segment,
-            },
-        );
-    segments.collect::<Vec<_>>().join("/")
+    let mut shape = String::new();
+    for segment in path.split('/') {
+        let is_parameter = segment.starts_with('{') && segment.ends_with('}');
+        shape.push('/');
+        match (is_parameter, segment.ends_with("+}")) {
+            (true, true) => shape.push_str("{+}"),
+            (true, false) => shape.push_str("{}"),
+            (false, _) => shape.push_str(&percent_decode_str(segment).decode_utf8_lossy()),
+        }
+    }
+    shape
 }
