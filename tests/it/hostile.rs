@@ -7,13 +7,12 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
 use crate::support::{
-    Authority, Key, PATIENCE, Process, Script, Token, Upstream, encode, scopegate,
+    Authority, Chance, Key, PATIENCE, Process, Script, Token, Upstream, encode, scopegate,
 };
 
 /// The most bytes of a line of the access log: 8 KiB of a path, of which an escape makes three times
@@ -28,33 +27,7 @@ const SHORTEST: usize = 12;
 
 const ISS: &str = "https://idp.test";
 
-/// A source of random choices.
-struct Chance(u64);
-
 impl Chance {
-    #[expect(clippy::print_stdout, reason = "a failure shows it")]
-    fn new() -> Self {
-        let seed = std::env::var("SCOPEGATE_TEST_SEED").ok();
-        let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            now.as_micros() as u64
-        });
-        println!("SCOPEGATE_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// Returns the next number of SplitMix64, below `limit`.
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
-    }
-
-    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
-    }
-
     /// Returns a text that could spoil a line, or that is plain, or long.
     fn text(&mut self) -> String {
         const PARTS: [&str; 14] = [

@@ -6,6 +6,7 @@
 
 mod authority;
 mod cable;
+mod chance;
 mod client;
 mod folder;
 mod forward_proxy;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use authority::{Authority, Identity, TlsClient, connect, offering};
 pub(crate) use cable::Cable;
+pub(crate) use chance::Chance;
 pub(crate) use client::{Answer, Client, Request, raw};
 pub(crate) use folder::Folder;
 pub(crate) use forward_proxy::{ForwardProxy, tls_front};

@@ -155,7 +155,13 @@ impl Upstream {
     /// Returns the last arrival.
     #[track_caller]
     pub(crate) fn last(&self) -> Arrival {
-        self.arrivals().pop().expect("nothing has arrived")
+        let arrivals = self.state.arrivals.lock().unwrap();
+        arrivals.last().cloned().expect("nothing has arrived")
+    }
+
+    /// Returns the number of arrivals.
+    pub(crate) fn arrived(&self) -> usize {
+        self.state.arrivals.lock().unwrap().len()
     }
 
     /// Returns the number of connections ever made.
