@@ -17,7 +17,7 @@ const PROBLEMS: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// The gateway or a part of it cannot start.
 const START: u8 = 3;
-/// The request that `explain` was asked about would be refused.
+/// The request that `explain` was asked about would be refused, or `lint` found a difference.
 pub(super) const REFUSED: u8 = 4;
 
 /// The error that ends a command.

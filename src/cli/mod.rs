@@ -2,7 +2,8 @@
 //!
 //! Exit codes: 0 for success, 1 for problems of the configuration or a refused token, 2 for errors
 //! of the command line, 3 if the gateway cannot start or does not answer, 4 if `explain` explains a
-//! refusal. `import` has 2 if it denies an operation, and 3 if it fails on warnings.
+//! refusal or `lint` finds a difference. `import` has 2 if it denies an operation, and 3 if it
+//! fails on warnings.
 
 mod check;
 mod completions;
@@ -10,6 +11,7 @@ mod dev;
 mod explain;
 mod failure;
 mod import;
+mod lint;
 mod logging;
 mod order;
 mod output;
@@ -64,6 +66,8 @@ enum Command {
     Routes(ConfigFile),
     /// Explain the decision for a request, step by step
     Explain(Of<explain::Arguments, ToolOptions>),
+    /// Compare the configuration with an OpenAPI document
+    Lint(lint::Arguments),
     /// Print an access token of a running `scopegate dev`
     Token(token::Arguments),
     /// Make a running gateway read its configuration again, and wait until it is in force
@@ -106,7 +110,7 @@ Exit codes:
      was issued
   2  the command line is wrong
   3  the gateway cannot start, or none can be asked
-  4  the request that is explained would be refused
+  4  the request that is explained would be refused, or lint finds a difference
 `scopegate import` exits with 2 if it had to deny an operation, and with 3 if there are warnings and
 `--fail-on-warnings`";
 
@@ -204,6 +208,7 @@ fn execute(arguments: &Arguments) -> Result<u8, Failure> {
             return explain::explain(&all.shared.settings()?, &all.own);
         }
         Command::Import(arguments) => return import::import(arguments),
+        Command::Lint(arguments) => return lint::lint(arguments),
         Command::Check(arguments) => check::check(arguments)?,
         Command::Routes(file) => routes::table(&file.settings()?.load()?),
         Command::Token(arguments) => token::token(arguments)?,
@@ -325,6 +330,7 @@ mod tests {
             ("run", "admin config control listen log-level var workers"),
             ("check", "admin config listen var"),
             ("routes", "config var"),
+            ("lint", "config json openapi prefix var"),
             ("reload", "control"),
             ("schema", "reference"),
             ("completions", ""),

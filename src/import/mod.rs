@@ -10,6 +10,9 @@ mod finding;
 mod foreign;
 mod gather;
 mod heading;
+pub mod lint;
+mod lint_contract;
+mod lint_paths;
 mod names;
 mod open;
 pub mod openapi;
@@ -25,6 +28,7 @@ mod write;
 pub use error::ImportError;
 pub use finding::{Code, Finding, Level};
 pub use foreign::Foreign;
+pub use lint_contract::contract;
 pub use options::{BasePath, Options};
 
 use document::{Document, Fault};

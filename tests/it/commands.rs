@@ -274,6 +274,7 @@ fn help_names_every_command_the_exit_codes_and_an_example() {
         "check",
         "routes",
         "explain",
+        "lint",
         "token",
         "import",
         "schema",

@@ -84,6 +84,7 @@ mod key_access;
 mod keys;
 mod large;
 mod limits;
+mod lint;
 mod listeners;
 mod logged_tokens;
 mod many_clients;

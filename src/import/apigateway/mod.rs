@@ -60,6 +60,18 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
     Ok(work.finish(planned))
 }
 
+/// Returns who may call each operation; `None` if that cannot be translated.
+pub(super) fn accesses(api: &Api<'_>, options: &Options) -> Vec<Option<Access>> {
+    let authorizers = Authorizers::of(api, options);
+    let mut issuers = Registry::default();
+    let mut accesses = Vec::with_capacity(api.operations.len());
+    for operation in &api.operations {
+        let decision = authorizers.decide(operation, &mut issuers);
+        accesses.push(decision.ok().map(|decision| decision.access));
+    }
+    accesses
+}
+
 /// A document that is being translated.
 struct Work<'w> {
     api: &'w Api<'w>,

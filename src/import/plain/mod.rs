@@ -64,6 +64,18 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
     })
 }
 
+/// Returns who may call each operation; `None` if that cannot be translated.
+pub(super) fn accesses(api: &Api<'_>, options: &Options) -> Vec<Option<Access>> {
+    let bearers = bearers(api, options, &mut Vec::new());
+    let mut issuers = Registry::default();
+    let mut accesses = Vec::with_capacity(api.operations.len());
+    for operation in &api.operations {
+        let decision = decide(operation, &bearers, &mut issuers);
+        accesses.push(decision.ok().map(|decision| decision.access));
+    }
+    accesses
+}
+
 fn group(prefix: Prefix, planned: Vec<Planned>) -> Group {
     let mut group = Group {
         prefix: prefix.text,

@@ -1,0 +1,294 @@
+//! `scopegate lint --openapi`: what a configuration and a document do not have in common.
+
+use serde_json::Value;
+
+use crate::support::Folder;
+
+const CONFIG: &str = "\
+[issuers.idp]
+issuer = \"https://idp.test\"
+audience = \"api\"
+jwks_file = \"keys.json\"
+[upstreams.orders]
+url = \"http://orders:8080\"
+";
+
+/// An export with one group of requirements: any of two scopes, one scope, and none.
+const EXPORT: &str = "\
+openapi: 3.0.1
+info: {title: orders, version: '1'}
+servers:
+- url: https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/{basePath}
+  variables: {basePath: {default: /dev}}
+paths:
+  /orders:
+    get:
+      security: [{pool: [orders/read, orders/admin]}]
+    post:
+      security: [{pool: [orders/write]}]
+  /orders/{id}:
+    get:
+      security: [{pool: [orders/read]}]
+  /health:
+    get: {}
+components:
+  securitySchemes:
+    pool:
+      type: apiKey
+      name: Authorization
+      in: header
+      x-amazon-apigateway-authtype: cognito_user_pools
+      x-amazon-apigateway-authorizer:
+        type: cognito_user_pools
+        providerARNs: ['arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_Orders001']
+";
+
+const PLAIN: &str = "\
+openapi: 3.0.3
+info: {title: orders, version: '1'}
+servers:
+- url: https://api.example.com/v1
+paths:
+  /orders:
+    get:
+      security: [{oauth: [read, list]}]
+    post:
+      security: [{oauth: [write]}, {oauth: [admin]}]
+components:
+  securitySchemes:
+    oauth:
+      type: oauth2
+      flows:
+        clientCredentials:
+          tokenUrl: https://id.example.com/token
+          scopes: {read: Read, list: List, write: Write, admin: All, spare: Nothing}
+";
+
+fn folder(routes: &str, document: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write(
+        "keys.json",
+        &format!("{{\"keys\": [{}]}}", folder.key.jwk()),
+    );
+    folder.write("gateway.toml", &format!("{CONFIG}{routes}"));
+    folder.write("api.yaml", document);
+    folder
+}
+
+fn group(routes: &str) -> String {
+    format!("[[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\n{routes}")
+}
+
+fn route(path: &str, more: &str) -> String {
+    format!("[[groups.routes]]\npath = \"{path}\"\n{more}\n")
+}
+
+/// Returns the exit code and the text.
+#[track_caller]
+fn lint(folder: &Folder, more: &[&str]) -> (Option<i32>, String) {
+    let output = folder.run(&[&["lint", "--openapi", "api.yaml"], more].concat(), &[]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(errors.is_empty() || text.is_empty(), "{text}{errors}");
+    (output.status.code(), text + &errors)
+}
+
+fn agreeing() -> String {
+    group(&[
+        route("/orders", "methods = { GET = { any = [\"orders/read\", \"orders/admin\"] }, POST = \"orders/write\" }"),
+        route("/orders/{number}", "methods = { GET = \"orders/read\" }"),
+        route("/health", "methods = [\"GET\"]\npublic = true"),
+    ].concat())
+}
+
+#[test]
+fn a_configuration_that_says_the_same_as_an_export_has_no_difference() {
+    assert_eq!(
+        lint(&folder(&agreeing(), EXPORT), &[]),
+        (
+            Some(0),
+            "gateway.toml and api.yaml, with 4 operations: no difference\n".to_owned()
+        )
+    );
+}
+
+#[test]
+fn each_difference_is_a_line_with_its_place() {
+    let routes = group(
+        &[
+            route(
+                "/orders",
+                "methods = { GET = \"orders/read\", DELETE = \"orders/delete\" }",
+            ),
+            route("/orders/new", "methods = [\"GET\"]\nauthenticated = true"),
+            route("/orders/{number}", "methods = { GET = \"orders/read\" }"),
+        ]
+        .concat(),
+    );
+    let (code, text) = lint(&folder(&routes, EXPORT), &[]);
+    assert_eq!(code, Some(4), "{text}");
+    let expected = "\
+api.yaml:13:5: GET /dev/orders/{id}: the document asks for orders/read, and the route /dev/orders/new for any valid token
+api.yaml:10:5: POST /dev/orders: no route answers it
+api.yaml:16:5: GET /dev/health: no route answers it
+gateway.toml: DELETE /dev/orders: no operation of the document describes it
+gateway.toml: scope \"orders/delete\": the route /dev/orders asks for it, and the document does not know it
+api.yaml:8:5: scope \"orders/admin\": no route asks for it
+api.yaml:10:5: scope \"orders/write\": no route asks for it
+
+gateway.toml and api.yaml, with 4 operations: 7 differences
+";
+    assert_eq!(text, expected);
+}
+
+// The same list of scopes is any of them for API Gateway, and all of them for OpenAPI.
+#[test]
+fn a_list_of_scopes_is_read_as_its_language_reads_it() {
+    let any = "methods = { GET = { any = [\"read\", \"list\"] } }";
+    let all = "methods = { GET = { all = [\"read\", \"list\"] } }";
+    let with = |get: &str| {
+        let post = "methods = { POST = { any = [\"write\", \"admin\"] } }";
+        format!(
+            "[[groups]]\nprefix = \"/v1\"\nupstream = \"orders\"\n{}{}",
+            route("/orders", get),
+            route("/orders", post)
+        )
+    };
+    let (code, text) = lint(&folder(&with(all), PLAIN), &[]);
+    let spare = "api.yaml:18:70: scope \"spare\": no route asks for it\n";
+    assert_eq!(
+        (code, text.lines().next().unwrap()),
+        (Some(4), spare.trim_end()),
+        "{text}"
+    );
+    let (code, text) = lint(&folder(&with(any), PLAIN), &[]);
+    assert_eq!(code, Some(4));
+    assert!(
+        text.starts_with(
+            "api.yaml:7:5: GET /v1/orders: the document asks for read and list, and the route \
+             /v1/orders for read or list\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_base_path_can_be_another_one() {
+    let folder = folder(
+        &agreeing().replace("prefix = \"/dev\"", "prefix = \"/live\""),
+        EXPORT,
+    );
+    assert_eq!(lint(&folder, &[]).0, Some(4));
+    assert_eq!(lint(&folder, &["--prefix", "/live"]).0, Some(0));
+}
+
+#[test]
+fn json_has_the_same_differences() {
+    let routes = group(&route("/orders", "methods = { GET = \"orders/other\" }"));
+    let (code, text) = lint(&folder(&routes, EXPORT), &["--json"]);
+    assert_eq!(code, Some(4));
+    let object: Value = serde_json::from_str(&text).unwrap();
+    let differences = object["differences"].as_array().unwrap();
+    assert_eq!(
+        differences[0],
+        serde_json::json!({
+            "kind": "weaker_route", "methods": ["GET"], "path": "/dev/orders", "scope": null,
+            "route": "/dev/orders", "document": "orders/read or orders/admin",
+            "configuration": "orders/other", "place": "api.yaml:8:5",
+        })
+    );
+    let kinds: Vec<_> = differences
+        .iter()
+        .map(|one| one["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "weaker_route",
+            "operation_without_route",
+            "operation_without_route",
+            "operation_without_route",
+            "unknown_scope",
+            "unused_scope",
+            "unused_scope",
+            "unused_scope",
+        ]
+    );
+    let (code, text) = lint(&folder(&agreeing(), EXPORT), &["--json"]);
+    assert_eq!((code, text.as_str()), (Some(0), "{\"differences\":[]}\n"));
+}
+
+#[test]
+fn the_configuration_is_found_as_other_commands_find_it() {
+    let folder = folder("", EXPORT);
+    folder.write("good.toml", &format!("{CONFIG}{}", agreeing()));
+    assert_eq!(lint(&folder, &["-c", "good.toml"]).0, Some(0));
+    let variable = [("SCOPEGATE_CONFIG", "good.toml")];
+    let output = folder.run(&["lint", "--openapi", "api.yaml"], &variable);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_and_no_difference() {
+    let folder = folder(
+        &agreeing(),
+        "openapi: 3.0.1\npaths: {/a: {get: {}, get: {}}}\n",
+    );
+    let (code, text) = lint(&folder, &[]);
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("error: api.yaml:2:"), "{text}");
+    for (document, says) in [
+        ("openapi: 3.0.1\npaths: {}\n", "no operation"),
+        (
+            "Resources: {A: {Type: 'AWS::Serverless::Api'}}\n",
+            "get-export",
+        ),
+        ("", "empty"),
+    ] {
+        folder.write("api.yaml", document);
+        let (code, text) = lint(&folder, &[]);
+        assert!(code == Some(1) && text.contains(says), "{document}: {text}");
+    }
+    std::fs::remove_file(folder.path("api.yaml")).unwrap();
+    assert_eq!(lint(&folder, &[]).0, Some(1));
+    folder.write("api.yaml", EXPORT);
+    folder.write("gateway.toml", "nothing = 1\n");
+    let (code, text) = lint(&folder, &[]);
+    assert!(
+        code == Some(1) && text.contains("gateway.toml:1:1"),
+        "{text}"
+    );
+    let output = folder.run(&["lint"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+// An imported configuration agrees with its document.
+#[test]
+fn an_import_has_no_difference_from_its_document() {
+    let tables = crate::import_table::Table::all();
+    let mut compared = 0;
+    for table in tables.iter().filter(|table| table.exit == Some(0)) {
+        let document = std::path::Path::new(crate::import_table::DIRECTORY).join(&table.document);
+        let document = std::fs::canonicalize(document).unwrap();
+        let folder = Folder::new();
+        let mut command = crate::support::scopegate(&["import"]);
+        let output = command
+            .args(&table.command)
+            .arg(&document)
+            .output()
+            .unwrap();
+        std::fs::write(folder.path("gateway.toml"), output.stdout).unwrap();
+        let document = document.to_str().unwrap();
+        let output = folder.run(&["lint", "--openapi", document], &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        // What the importer leaves out, such as an operation without an integration, is a
+        // difference; one that matters would be a route that asks for less.
+        assert!(
+            !text.contains("the document asks for"),
+            "{}: {text}",
+            table.name
+        );
+        compared += 1;
+    }
+    assert!(compared > 10);
+}
