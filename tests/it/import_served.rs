@@ -187,7 +187,7 @@ pub(crate) fn reachable(toml: &str, url: &str, key: impl Fn(&str) -> Key) -> Str
                 text.push_str(&format!("url = \"{url}\"\n"));
                 continue;
             }
-            "tls" | "ca_file" if is_in("[upstreams.") => continue,
+            "ca_file" | "server_name" | "verify" if is_in("[upstreams.") => continue,
             "issuer" if is_in("[issuers.") => {
                 let issuer = line.split('"').nth(1).unwrap();
                 let keys = json!({ "keys": [key(issuer).jwk()] });
