@@ -112,7 +112,6 @@ pub(super) fn row(reason: Reason) -> Row {
         }
         Reason::AmbiguousPath
         | Reason::UnmappableRequest
-        | Reason::UnusableValue
         | Reason::MalformedTarget
         | Reason::InvalidHost
         | Reason::InvalidFraming

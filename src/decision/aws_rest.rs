@@ -95,7 +95,6 @@ pub(super) fn row(reason: Reason) -> &'static Row {
         },
         Reason::AmbiguousPath
         | Reason::UnmappableRequest
-        | Reason::UnusableValue
         | Reason::MalformedTarget
         | Reason::InvalidHost
         | Reason::InvalidFraming

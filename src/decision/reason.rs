@@ -353,11 +353,11 @@ impl Reason {
                 code: "unmappable_request",
                 client: "The request lacks a value that this needs, or the value has characters \
                     that are not allowed there.",
-                operator: "the rewrite has no path for the request:",
+                operator: "a template of the route has no path for the request:",
                 blame: Blame::Client,
                 closes: false,
-                help: "The route's `rewrite` puts a value of the request into the path, and the \
-                    request has none, or one that is no segment of a path: empty, `.`, `..`, with \
+                help: "The route's `rewrite`, or a URL of its `respond`, puts a value of the request into \
+                    a path, and the request has none, or one that is no segment of a path: empty, `.`, `..`, with \
                     control characters, or with an ambiguity that the route does not `allow`, such \
                     as a slash. The log names the reference: see \
                     [templates](traffic.md#templates).",
@@ -373,18 +373,6 @@ impl Reason {
                     some of them by `allow`. \"Nothing here answers to it\" means that no route \
                     matches such a path, whatever is allowed. If the log names a stricter route, \
                     `allow` did not help: see [tolerant reading](traffic.md#tolerant-reading).",
-            },
-            Self::UnusableValue => &Row {
-                status: StatusCode::BAD_REQUEST,
-                code: "unusable_value",
-                client: "A value that this needs is missing from the request, or cannot stand \
-                         where it is needed.",
-                operator: "the request has no usable value for the template's",
-                blame: Blame::Client,
-                closes: false,
-                help: "A template of the route writes a value of the request or of its token into \
-                    a path, and the request lacks it, or it is empty, `.`, `..`, or has control \
-                    characters. The log names the reference.",
             },
             Self::NoRoute => &Row {
                 status: StatusCode::NOT_FOUND,

@@ -43,8 +43,8 @@ pub enum Cause {
         /// The reason for which the ambiguity is not allowed.
         barred: AmbiguityRefusal,
     },
-    /// The rewrite of the route has no path for the request: a value is absent, or cannot stand in
-    /// a path.
+    /// The rewrite of the route, or a URL of its own answer, has no path for the request: a value is
+    /// absent, or cannot stand in a path.
     Unmappable(Box<str>),
     /// A tolerant application could read the path as one of a stricter route.
     Shadowed {
@@ -71,11 +71,6 @@ pub enum Cause {
     CrossSite,
     /// The policy denies the request.
     Denied(Denial),
-    /// The request has no value for a reference of a template, or one that cannot stand there.
-    UnusableValue {
-        /// The reference, as the configuration has it.
-        reference: Box<str>,
-    },
     /// The framing is one that two parsers could read differently.
     Framing,
     /// A field of an HTTP/2 request begins or ends with white space (RFC 9113 §8.2.1).
@@ -191,7 +186,6 @@ impl Cause {
             Self::Denied(Denial::InsufficientScope { .. }) => Reason::InsufficientScope,
             Self::Denied(Denial::Anonymous) => Reason::MissingToken,
             Self::Denied(Denial::RouteDenied) => Reason::RouteDenied,
-            Self::UnusableValue { .. } => Reason::UnusableValue,
             Self::Framing => Reason::InvalidFraming,
             Self::Padded => Reason::MalformedField,
             Self::BodyMalformed | Self::BodyCut => Reason::MalformedBody,
@@ -238,7 +232,6 @@ impl Cause {
                 format!("{sentence} {}", join_some(missing)).into()
             }
             Self::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
-            Self::UnusableValue { reference } => format!("{sentence} {reference}").into(),
             Self::BodyCut => "the client closed its side of the connection \
                               in the middle of the request body"
                 .into(),

@@ -20,8 +20,8 @@ pub fn respond<'s>(
     let headers = match respond.fields(values) {
         Ok(headers) => headers,
         Err(reference) => {
-            let reference = reference.to_string().into();
-            return Err(Refusal::at(route, Cause::UnusableValue { reference }));
+            let detail = format!("the value of {reference} is absent, or no part of a path");
+            return Err(Refusal::at(route, Cause::Unmappable(detail.into())));
         }
     };
     let mut response = Response::new(respond.body(values));

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode;
 use super::forwarded::requested_host;
 use crate::policy::{Claim, Principal};
 use crate::route::Pattern;
-use crate::transform::{Facts, Reference, Value};
+use crate::transform::{Facts, Reference, Value, parameter};
 
 /// A request as templates see it. Values are those of the client's request, as it came.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Facts for RequestValues<'_> {
         match reference {
             Reference::Parameter { name, .. } => {
                 let path = self.head.uri.path();
-                self.pattern.parameter(name, path).map(Value::Path)
+                parameter(self.pattern, name, path).map(Value::Path)
             }
             Reference::Claim(name) => claim_value(self.principal?.claims.find(name)?),
             Reference::Header(name) => self.header(name).map(Value::Field),

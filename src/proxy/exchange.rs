@@ -28,7 +28,7 @@ use crate::telemetry::{
     Verification,
 };
 use crate::token::{SeenToken, Verifier, VerifierId};
-use crate::transform::{HeaderRules, origin_of};
+use crate::transform::{Facts, HeaderRules, origin_of};
 
 /// One request and its response. It is boxed, since it moves through several owners. It is recorded
 /// when it is dropped: after the last byte of the response, or when the client has disconnected.
@@ -339,9 +339,13 @@ impl Exchange {
     }
 
     /// Completes the header fields of an answer that a route has in place of an upstream's.
-    pub(super) fn complete_own(&self, route: &Route, fields: &mut HeaderMap) {
+    pub(super) fn complete_own(&self, route: &Route, fields: &mut HeaderMap, facts: &impl Facts) {
         fields.insert(headers::REQUEST_ID, self.request_id.clone());
-        route.config.heads.response.complete(fields);
+        let rules = &route.config.heads.response;
+        rules.complete(fields);
+        for (name, value) in rules.render(facts) {
+            fields.entry(name).or_insert(value);
+        }
         if let Some(cors) = &route.config.heads.cors {
             cors.permit(self.origin.as_ref(), fields);
         }

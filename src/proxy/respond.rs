@@ -34,7 +34,7 @@ pub(super) fn respond<'v>(
     let mut response = decision::respond(route, answer, &values)?;
     let length = response.body().len();
     let fields = response.headers_mut();
-    exchange.complete_own(route, fields);
+    exchange.complete_own(route, fields, &values);
     if decision.carrier == Some(Carrier::Query) {
         headers::keep_from_shared_caches(fields);
     }

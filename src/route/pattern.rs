@@ -4,9 +4,6 @@ use std::fmt;
 
 use super::path::{decode_literal, is_dot_segment};
 
-/// The name by which templates refer to the path below the root of `**`.
-const SUBTREE: &str = "rest";
-
 /// A parsed pattern. Its segments are percent-decoded, as they are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -117,30 +114,6 @@ impl Pattern {
         self.tail.as_ref()
     }
 
-    /// Returns the raw value of a parameter in a path that the pattern matched: one segment, or the
-    /// rest of the path for an open end. The rest of `**` has the name [`SUBTREE`], and is empty at
-    /// the root.
-    #[must_use]
-    pub fn parameter<'p>(&self, name: &str, path: &'p str) -> Option<&'p str> {
-        let mut segments = self.segments.iter();
-        if let Some(index) = segments.position(|segment| segment.is_named(name)) {
-            return path.split('/').nth(index + 1);
-        }
-        let is_tail = self.tail.as_ref()?.is_named(name);
-        is_tail.then(|| behind(path, self.segments.len()))
-    }
-
-    /// Returns whether the pattern has a parameter of this name; with an open end, if that is asked.
-    #[must_use]
-    pub fn has_parameter(&self, name: &str, is_open: bool) -> bool {
-        let is_segment = self.segments.iter().any(|segment| segment.is_named(name));
-        match &self.tail {
-            _ if is_segment => !is_open,
-            Some(tail) => tail.is_named(name),
-            None => false,
-        }
-    }
-
     /// Returns whether both patterns match the same paths with the same precedence: they are equal
     /// except for the names of parameters.
     #[must_use]
@@ -193,28 +166,7 @@ fn push_unique<'n>(name: &'n str, names: &mut Vec<&'n str>) -> Result<(), Patter
     Ok(())
 }
 
-/// Returns the path behind its first segments, without the slash before it.
-fn behind(path: &str, segments: usize) -> &str {
-    match path.match_indices('/').nth(segments) {
-        Some((at, _)) => path.get(at + 1..).unwrap_or_default(),
-        None => "",
-    }
-}
-
-impl Tail {
-    fn is_named(&self, wanted: &str) -> bool {
-        match self {
-            Self::Rest(name) => **name == *wanted,
-            Self::Subtree => wanted == SUBTREE,
-        }
-    }
-}
-
 impl Segment {
-    fn is_named(&self, wanted: &str) -> bool {
-        matches!(self, Self::Param(name) if **name == *wanted)
-    }
-
     fn same_shape(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Literal(a), Self::Literal(b)) => a == b,
@@ -407,37 +359,6 @@ mod tests {
         ] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_parameter_has_the_raw_bytes_of_the_path() {
-        let value = |pattern: &str, name: &str, path: &str| {
-            let pattern = Pattern::parse(pattern).unwrap();
-            pattern.parameter(name, path).map(str::to_owned)
-        };
-        let found = |text: &str| Some(text.to_owned());
-        let pattern = "/t/{tenant}/{path+}";
-        let path = "/t/a%20b/c%2Fd/e/";
-        assert_eq!(value(pattern, "tenant", path), found("a%20b"));
-        assert_eq!(value(pattern, "path", path), found("c%2Fd/e/"));
-        assert_eq!(value(pattern, "rest", path), None);
-        for (path, expected) in [("/old", ""), ("/old/", ""), ("/old/a/b/", "a/b/")] {
-            assert_eq!(value("/old/**", "rest", path), found(expected), "{path}");
-        }
-        assert_eq!(value("/**", "rest", "/a/b"), found("a/b"));
-        assert_eq!(value("/**", "rest", "/"), found(""));
-        let pattern = Pattern::parse(pattern).unwrap();
-        for (name, is_open, expected) in [
-            ("tenant", false, true),
-            ("tenant", true, false),
-            ("path", false, true),
-            ("path", true, true),
-            ("rest", false, false),
-        ] {
-            assert_eq!(pattern.has_parameter(name, is_open), expected, "{name}");
-        }
-        assert!(Pattern::parse("/**").unwrap().has_parameter("rest", true));
-        assert!(!Pattern::parse("/a").unwrap().has_parameter("rest", false));
     }
 
     #[test]

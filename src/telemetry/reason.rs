@@ -58,8 +58,6 @@ labels! {
         AmbiguousPath = "ambiguous_path",
         /// The route denies every request.
         RouteDenied = "route_denied",
-        /// A value of the request cannot stand in a template.
-        UnusableValue = "unusable_value",
         /// No route has the path.
         NoRoute = "no_route",
         /// The path may be read as one of a stricter route.

@@ -116,7 +116,7 @@ fn no_path_changes_the_structure_of_a_redirect() {
         let answer = gateway.send(&Request::get(path));
         assert_eq!(
             (answer.status, answer.code().as_str()),
-            (400, "unusable_value"),
+            (400, "unmappable_request"),
             "{path}"
         );
         assert_eq!(answer.field("location"), None);
@@ -135,7 +135,7 @@ fn no_path_changes_the_structure_of_a_redirect() {
         );
     }
     gateway.wait_for_metric(
-        "scopegate_refusals_total{reason=\"unusable_value\",route=\"/old/**\"}",
+        "scopegate_refusals_total{reason=\"unmappable_request\",route=\"/old/**\"}",
         4.0,
     );
 }
@@ -186,7 +186,7 @@ fn an_answer_with_a_token_is_authorized_as_ever() {
     };
     assert_eq!(location(&tenant(json!("a b/c"))), "/tenants/a%20b%2Fc/home");
     for value in [json!(".."), json!(""), json!("a\nb"), Value::Null] {
-        assert_eq!(tenant(value).code(), "unusable_value");
+        assert_eq!(tenant(value).code(), "unmappable_request");
     }
     assert!(upstream.arrivals().is_empty());
 }
@@ -329,8 +329,7 @@ fn commands_show_own_answers() {
     folder.write("none", &folder.token(|token| token));
     let (code, text) = folder.explain(&["GET", "/tenant", "--token-file", "none"]);
     assert_eq!(code, Some(4), "{text}");
-    let says =
-        "the request has no usable value for the template's ${claim:tenant} (unusable_value)";
+    let says = "the value of ${claim:tenant} is absent, or no part of a path (unmappable_request)";
     assert!(text.contains(says), "{text}");
 }
 

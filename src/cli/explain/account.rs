@@ -281,7 +281,7 @@ impl Account<'_> {
             Cause::Denied(Denial::RouteDenied) => return "denied",
             Cause::Denied(_) => ("scopes", None),
             Cause::BodyTooLarge => ("body", None),
-            Cause::UnusableValue { .. } => ("answer", None),
+            Cause::Unmappable(_) => ("answer", None),
             _ => return "request",
         };
         if let Some(token) = token {

@@ -14,7 +14,8 @@ use crate::config::language::{Count, Custom, DefaultKey, Key, Reader, Span, Str,
 use crate::route::Pattern;
 use crate::token::Source;
 use crate::transform::{
-    Direction, Part, Place, Reference, Respond, RespondField, Template, header_rule_value, is_url,
+    Direction, Part, Place, Reference, Respond, RespondField, Template, has_parameter,
+    header_rule_value, is_url,
 };
 
 pub(super) static TABLE: Table = Table {
@@ -187,7 +188,7 @@ fn objection(reference: &Reference, route: &RouteFacts<'_>) -> Option<&'static s
     let is_token = match reference {
         Reference::Parameter { name, is_open } => {
             let pattern = route.pattern?;
-            let is_known = pattern.has_parameter(name, *is_open);
+            let is_known = has_parameter(pattern, name, *is_open);
             return (!is_known).then_some("is not in the route's path");
         }
         Reference::Claim(_) => {
