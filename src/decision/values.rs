@@ -61,7 +61,7 @@ impl Facts for RequestValues<'_> {
             }
             Reference::Claim(name) => claim_value(self.principal?.claims.find(name)?),
             Reference::Header(name) => self.header(name).map(Value::Field),
-            Reference::Query(name) => parameter_of(self.head.uri.query()?, name).map(Value::Text),
+            Reference::Query(name) => query_value(self.head.uri.query()?, name).map(Value::Text),
             Reference::RequestId => Some(Value::Field(self.request_id.as_bytes())),
             Reference::Variable(_) | Reference::Reason | Reference::Route | Reference::Detail => {
                 None
@@ -70,9 +70,10 @@ impl Facts for RequestValues<'_> {
     }
 }
 
-/// Returns a claim as `forward` writes it: a scalar, or the items of a list of scalars that is not
-/// empty.
-fn claim_value(claim: &Claim) -> Option<Value<'_>> {
+/// Returns a claim as the value of a reference, as `forward` writes it: a scalar, or the items of a
+/// list of scalars that is not empty.
+#[must_use]
+pub fn claim_value(claim: &Claim) -> Option<Value<'_>> {
     let Claim::List(items) = claim else {
         return scalar(claim).map(Value::Text);
     };
@@ -90,10 +91,11 @@ fn scalar(claim: &Claim) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Borrowed(text.as_bytes()))
 }
 
-/// Returns the value of the first parameter of a query with this name. Both are decoded as a form
-/// is (`application/x-www-form-urlencoded`).
-fn parameter_of<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, [u8]>> {
-    for parameter in query.split('&') {
+/// Returns the value of the last parameter of a query with this name. Both are decoded as a form is
+/// (`application/x-www-form-urlencoded`).
+#[must_use]
+pub fn query_value<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, [u8]>> {
+    for parameter in query.rsplit('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if *form_decoded(name) == *wanted.as_bytes() {
             return Some(form_decoded(value));
@@ -158,7 +160,7 @@ mod tests {
         for (template, expected) in [
             ("{tenant}", Some("a b")),
             ("{rest+}|{rest}", Some("c/d/e/|c/d/e/")),
-            ("${query:q}", Some("1 +")),
+            ("${query:q}", Some("2")),
             ("${query:qx}", Some("%C3%A9")),
             ("[${query:empty}]", Some("[]")),
             ("${query:absent}", None),
@@ -180,6 +182,24 @@ mod tests {
                 expected,
                 "{template}"
             );
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_its_decoded_name_and_the_last_one_counts() {
+        for (query, expected) in [
+            ("a=1&b=2", Some("1")),
+            ("a=1&a=2", Some("2")),
+            ("%61=x%20y+z%2B", Some("x y z+")),
+            ("a", Some("")),
+            ("a=", Some("")),
+            ("a=1=2", Some("1=2")),
+            ("a=1;b=2", Some("1;b=2")),
+            ("A=1&b=a", None),
+            ("", None),
+        ] {
+            let found = query_value(query, "a");
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{query}");
         }
     }
 }

@@ -1,13 +1,10 @@
 //! The parts of a request and of its response that templates of the route make of the request.
 
-use std::borrow::Cow;
-
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use percent_encoding::percent_decode_str;
 
-use super::headers::{Forwarding, claim_value};
-use crate::decision::Cause;
+use super::headers::Forwarding;
+use crate::decision::{Cause, claim_value, query_value};
 use crate::policy::Principal;
 use crate::route::Ambiguities;
 use crate::snapshot::Route;
@@ -129,7 +126,7 @@ impl Facts for TemplateFacts<'_> {
                 let last = self.headers.get_all(name).iter().next_back()?;
                 Some(Value::Field(last.as_bytes()))
             }
-            Reference::Query(name) => parameter_of(self.query?, name).map(Value::Text),
+            Reference::Query(name) => query_value(self.query?, name).map(Value::Text),
             Reference::RequestId => Some(Value::Text(self.request_id.as_bytes().into())),
             // Variables were filled in when the file was read; the others are about refusals.
             Reference::Variable(_) | Reference::Reason | Reference::Route | Reference::Detail => {
@@ -137,28 +134,6 @@ impl Facts for TemplateFacts<'_> {
             }
         }
     }
-}
-
-/// Returns the last value of a parameter of a query, decoded. The name is compared decoded.
-fn parameter_of<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
-    let mut found = None;
-    for pair in query.split('&') {
-        let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if *decoded(own) == *name.as_bytes() {
-            found = Some(decoded(value));
-        }
-    }
-    found
-}
-
-/// Decodes a part of a form (`application/x-www-form-urlencoded`).
-fn decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains('+') {
-        return percent_decode_str(text).into();
-    }
-    let spaced = text.replace('+', " ");
-    let bytes: Vec<u8> = percent_decode_str(&spaced).collect();
-    bytes.into()
 }
 
 /// The facts about a request that the gateway answers itself.
@@ -169,29 +144,6 @@ impl Facts for AnswerFacts<'_> {
         match reference {
             Reference::RequestId => Some(Value::Text(self.0.as_bytes().into())),
             _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parameter_is_found_by_its_decoded_name_and_the_last_one_counts() {
-        for (query, expected) in [
-            ("a=1&b=2", Some("1")),
-            ("a=1&a=2", Some("2")),
-            ("%61=x%20y+z%2B", Some("x y z+")),
-            ("a", Some("")),
-            ("a=", Some("")),
-            ("a=1=2", Some("1=2")),
-            ("a=1;b=2", Some("1;b=2")),
-            ("A=1&b=a", None),
-            ("", None),
-        ] {
-            let found = parameter_of(query, "a");
-            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{query}");
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Claims as values of header fields.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use http::HeaderValue;
 
 use crate::policy::Claim;
-use crate::transform::Value;
 
 /// Returns a claim as a field value: a scalar, or the items of a list joined by commas.
 ///
@@ -39,27 +37,6 @@ fn list(items: &[Claim]) -> Option<String> {
         write_scalar(&mut value, item)?;
     }
     (!items.is_empty()).then_some(value)
-}
-
-/// Returns a claim as the value of a reference in a template. [`header_value`] writes the same
-/// claims in the same way.
-pub(in crate::proxy) fn claim_value(claim: &Claim) -> Option<Value<'_>> {
-    let Claim::List(items) = claim else {
-        return scalar(claim).map(Value::Text);
-    };
-    let items: Option<Vec<_>> = items.iter().map(scalar).collect();
-    items.filter(|items| !items.is_empty()).map(Value::List)
-}
-
-/// Returns a scalar as text; `None` for a claim that is not a scalar.
-fn scalar(claim: &Claim) -> Option<Cow<'_, [u8]>> {
-    let text: &str = match claim {
-        Claim::Text(text) | Claim::Number(text) => text,
-        Claim::Bool(true) => "true",
-        Claim::Bool(false) => "false",
-        Claim::Null | Claim::List(_) | Claim::Map(_) => return None,
-    };
-    Some(text.as_bytes().into())
 }
 
 /// Returns whether a string needs no encoding.
@@ -101,7 +78,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::transform::{Escape, Facts, Place, Reference, Template};
+    use crate::decision::claim_value;
+    use crate::transform::{Escape, Facts, Place, Reference, Template, Value};
 
     fn text(text: &str) -> Claim {
         Claim::Text(text.into())

@@ -14,7 +14,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-pub(super) use claims::claim_value;
 pub(super) use credentials::query_without_tokens;
 pub(super) use trailers::to_client as trailers_to_client;
 
