@@ -543,22 +543,19 @@ fn no_token_breaks_a_line_or_comes_into_it() {
         logged.send(&format!("Bearer {text}"));
         tokens.push(text);
     }
-    logged.line_about(&format!("/{}", TOKENS - 1));
-    let out = logged.process.out();
-    let lines: Vec<&str> = out
-        .lines()
-        .filter(|line| line.contains("\"path\""))
-        .collect();
-    assert_eq!(lines.len(), tokens.len(), "one line for each request");
-    for (seed, (line, token)) in lines.into_iter().zip(tokens).enumerate() {
-        check_line(seed, line, &token);
+    // Each worker writes lines of its own, in an order of its own.
+    for (seed, token) in tokens.iter().enumerate() {
+        let line = logged.line_about(&format!("/{seed}"));
+        check_line(seed, &line, token);
     }
+    let out = logged.process.out();
+    let lines = out.lines().filter(|line| line.contains("\"path\""));
+    assert_eq!(lines.count(), tokens.len(), "one line for each request");
 }
 
 #[track_caller]
 fn check_line(seed: usize, line: &str, token: &str) {
-    let read: Value = serde_json::from_str(line).unwrap();
-    assert_eq!(read["path"], format!("/{seed}"), "{line}");
+    serde_json::from_str::<Value>(line).unwrap();
     assert!(line.len() < LINE_BYTES, "seed {seed}: {} bytes", line.len());
     assert!(line.chars().all(is_shown), "seed {seed}: {line}");
     assert!(!line.contains("eyJ"), "seed {seed}: {line}");
