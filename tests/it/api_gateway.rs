@@ -86,7 +86,7 @@ impl Api {
         let entries = POOL.replace("POOL", &pool.url()).replace("KEYS", keys);
         let stage = STAGE.replace("ISSUER", issuer);
         let gateway = Gateway::start(&format!(
-            "errors = {{ profile = \"{profile}\" }}\n{entries}\n{}\n{stage}\n{routes}",
+            "[errors]\nprofile = \"{profile}\"\n{entries}\n{}\n{stage}\n{routes}",
             backend.toml("backend"),
         ));
         gateway.wait_until_ready();

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::api_gateway::{Api, SCOPE, TESTS, UNAUTHORIZED, assert_rest};
+use crate::api_gateway::{Api, MISSING, SCOPE, TESTS, UNAUTHORIZED, assert_rest};
 use crate::support::{Jwks, Key, Request, Script};
 
 const UUID: &str = "8db3b4dd-ecd5-436d-9eeb-a544e39d3e12";
@@ -91,6 +91,34 @@ fn p25_a_page_can_read_why_it_is_refused() {
         .send(&Request::get("/dev/tests").field("Origin", PAGE));
     assert_rest(&answer, 401, "UnauthorizedException", UNAUTHORIZED);
     assert_eq!(answer.field("access-control-allow-origin"), Some(PAGE));
+}
+
+/// A field for every 4xx, and an answer of its own for requests without a token.
+const ANSWERS: &str = r#"
+[[errors.responses]]
+for     = "4xx"
+headers = { "x-default" = "4xx" }
+
+[[errors.responses]]
+for  = ["missing_token", "wrong_scheme"]
+body = '{"message": "log in"}'
+"#;
+
+#[test]
+fn p26_the_answer_to_a_reason_goes_before_that_to_its_class() {
+    let api = Api::rest(&format!("{TESTS}{ANSWERS}"));
+    let answer = api.gateway.send(&Request::get("/dev/tests"));
+    let own = r#"{"message": "log in"}"#;
+    assert_rest(&answer, 401, "UnauthorizedException", own);
+    assert_eq!(answer.field("x-default"), None);
+    let answer = api.ask("/dev/tests", &api.access("other"));
+    assert_rest(&answer, 401, "UnauthorizedException", UNAUTHORIZED);
+    assert_eq!(answer.field("x-default"), Some("4xx"));
+    let answer = api.ask("/dev/none", &api.access(SCOPE));
+    assert_rest(&answer, 403, "MissingAuthenticationTokenException", MISSING);
+    assert_eq!(answer.field("x-default"), Some("4xx"));
+    let answer = api.ask("/dev/tests", &api.access(SCOPE));
+    assert_eq!((answer.status, answer.field("x-default")), (200, None));
 }
 
 #[test]
