@@ -3,6 +3,9 @@
 use crate::support::{Answer, Gateway, Issuer, Key, Request, Upstream, now};
 
 const FILE: &str = r#"
+[variables]
+login = "https://login.test"
+
 [errors]
 profile = "aws-rest"
 
@@ -24,7 +27,7 @@ body    = "<p title='${request_id}'>$$5 ${detail}</p>"
 [[errors.responses]]
 for     = "insufficient_scope"
 status  = 302
-headers = { location = "https://login.test/?id=${request_id}" }
+headers = { location = "${login}/?id=${request_id}" }
 
 [[groups]]
 prefix   = "/rest"

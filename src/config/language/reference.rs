@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::key::{About, AnyKey, Table};
+use crate::transform::ReferenceKind;
 
 /// The text before the tables: the rules that hold for all of them.
 const HEAD: &str = "\
@@ -95,8 +96,10 @@ fn sentence(text: &str) -> String {
 /// Returns the documentation of a key, with the variables that it may hold.
 fn meaning(about: &About) -> String {
     match about.place {
-        Some(_) => format!("{} May hold [`${{variables}}`](variables.md).", about.doc),
-        None => about.doc.to_owned(),
+        Some(place) if place.takes(ReferenceKind::Variable) => {
+            format!("{} May hold [`${{variables}}`](variables.md).", about.doc)
+        }
+        _ => about.doc.to_owned(),
     }
 }
 

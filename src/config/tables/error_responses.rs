@@ -128,10 +128,10 @@ const HEADERS: Key<Custom> = Key::new(
         json_schema: || json!({ "type": "object", "additionalProperties": json::text() }),
     },
 )
-.takes(&Place::ERROR)
+.takes(&Place::ERROR_FIELD)
 .absent("those of the profile alone")
 .doc(
-    "Header fields, which replace those of the profile. They take the references of `body`. They \
+    "Header fields, which replace those of the profile. They take the references of `body`, and variables. They \
      cannot name the framing, fields of one connection, `Via`, `X-Request-ID`, `WWW-Authenticate` \
      (the challenge of the profile stays) and `Access-Control-*` (`cors` writes them).",
 )
@@ -284,8 +284,11 @@ fn header(reader: &Reader<'_>, entry: &KeyValue) -> Option<(HeaderName, Template
     let text = header_text(reader, &entry.key, &entry.value)?;
     let subject = format_args!("the value of \"{}\"", entry.key);
     let span = entry.value.span;
-    reader.accept(span, subject, header_rule_value(text))?;
-    let template = reader.accept(span, subject, Template::parse(text, &Place::ERROR))?;
+    let parsed = Template::parse(text, &Place::ERROR_FIELD);
+    let template = reader.accept(span, subject, parsed)?;
+    let template = reader.context.filled(&template);
+    // With the values of variables, which are a part of the field's value.
+    reader.accept(span, subject, header_rule_value(&template.sample("x")))?;
     let name = name?;
     if name == CONTENT_TYPE && template.literal().is_none() {
         reader.problem(

@@ -1,6 +1,7 @@
 //! Tests of variables: precedence, places, and that a value is text.
 
 use crate::config::{Config, GivenVariables, Origin, Overrides, Problems};
+use crate::telemetry::Reason;
 use crate::token::Audience;
 
 /// A configuration with an issuer and an upstream that variables describe.
@@ -260,6 +261,27 @@ fn names_are_plain_free_and_unlike() {
         found.iter().any(|line| line.contains("not a table")),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_field_of_an_answer_takes_variables_and_its_body_takes_none() {
+    let entry = |what: &str| format!("{FILE}[[errors.responses]]\nfor = \"4xx\"\n{what}\n");
+    let field = entry(r#"headers = { x-pool = "${pool} ${request_id} $$" }"#);
+    let config = load(&field, GivenVariables::default()).unwrap();
+    let answer = config.errors.response(Reason::NoRoute, true).unwrap();
+    assert_eq!(answer.headers[0].1.sample("id"), "pool-1 id $");
+    // A value is no more than the file could have said in its place.
+    let found = problems(&field, given(&[("pool", "é")], &[]));
+    assert!(found[0].contains("printable ASCII"), "{found:?}");
+    let typed = entry("headers = { content-type = \"text/${pool}\" }\nbody = \"a\"");
+    assert!(load(&typed, GivenVariables::default()).is_ok());
+    let body = entry("body = \"${pool}\"");
+    let found = problems(&body, GivenVariables::default());
+    assert!(
+        found[0].contains("\"${pool}\" cannot stand here"),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]

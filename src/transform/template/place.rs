@@ -46,7 +46,16 @@ impl Place {
         ReferenceKind::Variable,
     ]);
 
-    /// The body and the header fields of `[[errors.responses]]`.
+    /// A header field of `[[errors.responses]]`.
+    pub const ERROR_FIELD: Self = Self(&[
+        ReferenceKind::RequestId,
+        ReferenceKind::Reason,
+        ReferenceKind::Route,
+        ReferenceKind::Detail,
+        ReferenceKind::Variable,
+    ]);
+
+    /// The body of `[[errors.responses]]`.
     pub const ERROR: Self = Self(&[
         ReferenceKind::RequestId,
         ReferenceKind::Reason,

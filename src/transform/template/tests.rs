@@ -155,6 +155,14 @@ fn a_place_takes_its_own_references_alone() {
     let error = "${reason} ${route} ${detail} ${request_id}";
     assert!(Template::parse(error, &Place::ERROR).is_ok());
     assert!(Template::parse("${pool}", &Place::ERROR).is_err());
+    assert!(Template::parse(error, &Place::ERROR_FIELD).is_ok());
+    assert!(Template::parse("${pool}", &Place::ERROR_FIELD).is_ok());
+    for text in ["${claim:sub}", "${header:x}", "${query:x}"] {
+        assert!(
+            Template::parse(text, &Place::ERROR_FIELD).is_err(),
+            "{text}"
+        );
+    }
 }
 
 #[test]
