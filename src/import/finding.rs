@@ -265,6 +265,9 @@ codes! {
     GatewayResponse Warning "gateway-response":
         "a gateway response is not translated",
         "write it as `[[errors.responses]]`";
+    ResponsePart Warning "gateway-response-part":
+        "a part of a gateway response is not translated",
+        "see what the entry of `[[errors.responses]]` lacks; fields of CORS are written by `cors`";
     UnverifiedTls Warning "unverified-tls":
         "the certificate of the upstream is not verified, as it is in the API",
         "write the CA of the upstream as `ca_file`, and remove `verify`";
@@ -275,6 +278,12 @@ codes! {
     AnyTokens Info "any-tokens":
         "every token of the issuer for this audience passes, ID tokens included, because the authorizer stands without scopes",
         "write the scopes that the route requires";
+    UnusedResponse Info "unused-gateway-response":
+        "a gateway response is for an answer that the gateway does not give",
+        "nothing";
+    ResponseCors Info "gateway-response-cors":
+        "`cors` writes the fields of CORS that a gateway response sets",
+        "nothing";
     PrivateUpstream Info "private-upstream":
         "the API reaches its upstream by a VPC link",
         "see that the gateway reaches it as well";

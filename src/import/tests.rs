@@ -1,5 +1,6 @@
 use super::*;
 
+mod gateway_responses;
 mod integrations;
 mod plain_documents;
 mod whole_documents;

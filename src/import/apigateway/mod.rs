@@ -1,6 +1,8 @@
 //! Exports of API Gateway.
 
 mod access;
+mod answer_body;
+mod answers;
 mod arn;
 mod authorizer;
 mod cors;
@@ -18,6 +20,7 @@ mod variables;
 use std::collections::BTreeSet;
 
 use access::{Authorizers, Decision};
+use answers::Answers;
 use cors::Preflights;
 use extension::AUTHORIZER;
 use integration::{Integrations, Target};
@@ -34,7 +37,9 @@ use super::open::open_operations;
 use super::openapi::{Api, ApiError, ApiFault, Method, Operation};
 use super::options::{BasePath, Options, Prefix};
 use super::path::route_path;
-use super::plan::{Access, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens, Upstream};
+use super::plan::{
+    Access, ErrorResponse, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens, Upstream,
+};
 use super::translation::Translation;
 
 /// Translates an export.
@@ -84,6 +89,7 @@ struct Work<'w> {
     lambda: Lambda,
     issuers: Registry<Issuer>,
     upstreams: Registry<Upstream>,
+    answers: Vec<ErrorResponse>,
     findings: Vec<Finding>,
 }
 
@@ -104,6 +110,7 @@ impl<'w> Work<'w> {
             prefix,
             issuers: Registry::default(),
             upstreams: Registry::default(),
+            answers: Vec::new(),
             findings: Vec::new(),
         })
     }
@@ -242,6 +249,29 @@ impl<'w> Work<'w> {
         self.findings
             .extend(open_operations(self.api, &self.prefix, planned));
         self.note_settings();
+        self.take_answers();
+    }
+
+    /// Reads the answers to refused requests, which REST APIs alone can have.
+    fn take_answers(&mut self) {
+        let entry = self.api.root().entry(answers::EXTENSION);
+        match (self.kind, entry) {
+            (_, None) => {}
+            (Kind::Rest, Some(_)) => {
+                let mut operations = self.api.operations.iter();
+                let preflights = &self.preflights;
+                let has_cors =
+                    operations.all(|operation| preflights.path(operation.path).is_some());
+                let answers = Answers::of(self.api, &self.options.variables, has_cors);
+                self.answers = answers.entries;
+                self.findings.extend(answers.findings);
+            }
+            (Kind::Http, Some(entry)) => {
+                let about = format!("{:?}", entry.key);
+                let note = Untranslated::new(Code::GatewayResponse, entry.place, about);
+                self.findings.push(note.of_document());
+            }
+        }
     }
 
     /// Notes each authorizer that no operation names.
@@ -266,10 +296,6 @@ impl<'w> Work<'w> {
 
     fn note_settings(&mut self) {
         for (key, code) in [
-            (
-                "x-amazon-apigateway-gateway-responses",
-                Code::GatewayResponse,
-            ),
             ("x-amazon-apigateway-request-validator", Code::Validator),
             (
                 "x-amazon-apigateway-minimum-compression-size",
@@ -315,7 +341,7 @@ impl<'w> Work<'w> {
             plan: Plan {
                 heading,
                 profile: Some(self.kind.profile()),
-                responses: Vec::new(),
+                responses: self.answers,
                 issuers: self.issuers.into_sorted(),
                 upstreams: self.upstreams.into_sorted(),
                 group,
