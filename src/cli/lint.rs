@@ -59,11 +59,12 @@ pub(super) fn lint(arguments: &Arguments) -> Result<u8, Failure> {
     };
     let config = settings.load()?;
     let contract = read(arguments, &names)?;
-    let differences = comparison::lint(&config, &contract);
-    let differences = differences.map_err(|twins| same_operation(&names, &contract, twins))?;
+    let fail = |twins| same_operation(&names, &contract, twins);
+    let differences = comparison::lint(&config, &contract).map_err(fail)?;
+    let denied = comparison::denied(&config, &contract).map_err(fail)?;
     print(&match arguments.json {
         true => object(&differences, &names),
-        false => lines(&differences, &contract, &names),
+        false => lines(&differences, &contract, denied, &names),
     })?;
     Ok(match differences.is_empty() {
         true => 0,
@@ -118,7 +119,7 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn lines(differences: &[Difference], contract: &Contract, names: &Names) -> String {
+fn lines(differences: &[Difference], contract: &Contract, denied: usize, names: &Names) -> String {
     let mut text = String::new();
     for difference in differences {
         let _ = writeln!(text, "{}", printable(&line(difference, names)));
@@ -132,9 +133,14 @@ fn lines(differences: &[Difference], contract: &Contract, names: &Names) -> Stri
         1 => "1 difference".to_owned(),
         many => format!("{many} differences"),
     };
+    let denied = match denied {
+        0 => String::new(),
+        1 => "; 1 operation is denied".to_owned(),
+        many => format!("; {many} operations are denied"),
+    };
     let gap = if differences.is_empty() { "" } else { "\n" };
     let Names { config, document } = names;
-    let end = format!("{config} and {document}, with {operations}: {found}");
+    let end = format!("{config} and {document}, with {operations}: {found}{denied}");
     let _ = writeln!(text, "{gap}{}", printable(&end));
     text
 }

@@ -9,12 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 
-use super::lint_paths::{look_up, meeting, sample};
+use super::lint_paths::{Documented, look_up, meeting, sample};
 use crate::config::{Config, Route, RouteMethod, rules};
 use crate::policy::Requirement;
-use crate::route::{
-    ANY, Access, Ambiguities, Conflict, Distinct, HostPattern, MethodPattern, Pattern, Rule, Table,
-};
+use crate::route::{ANY, Conflict, Distinct, HostPattern, MethodPattern, Pattern, Rule, Table};
 
 /// A host that no configuration names (RFC 6761 §6.4), for the routes of all other hosts.
 const OTHER_HOST: &str = "other.invalid";
@@ -28,6 +26,9 @@ pub struct Contract<P> {
     pub defined: BTreeMap<String, P>,
     /// The names of its servers.
     pub hosts: Vec<String>,
+    /// The path before those of the document, which stands for the same path with a slash after
+    /// it; `None` if nothing is before them.
+    pub root: Option<Pattern>,
     /// Set if a method that a path lacks is looked up in less specific paths, as on API Gateway.
     pub falls_through: bool,
 }
@@ -94,33 +95,6 @@ impl Kind {
     }
 }
 
-/// The index of an operation, as the value of a route table.
-#[derive(Debug)]
-struct Documented(usize);
-
-impl Access for Documented {
-    fn allows(&self) -> Ambiguities {
-        Ambiguities::default()
-    }
-
-    // Nothing is forwarded, so that no reading of a path protects an operation.
-    fn same_upstream(&self, _: &Self) -> bool {
-        false
-    }
-
-    fn is_denied(&self) -> bool {
-        false
-    }
-
-    fn admits_all_of(&self, _: &Self) -> bool {
-        true
-    }
-
-    fn class(&self) -> usize {
-        0
-    }
-}
-
 /// Returns the differences, those that matter most first.
 ///
 /// # Errors
@@ -129,21 +103,24 @@ pub fn lint<P: Clone>(
     config: &Config,
     contract: &Contract<P>,
 ) -> Result<Vec<Difference<P>>, Conflict> {
-    let documents = Table::new(documented(contract))?;
-    let routes = Table::new(rules(&config.routes)).unwrap_or_default();
-    let comparison = Comparison {
-        config,
-        contract,
-        documents,
-        routes,
-        hosts: hosts(config, contract),
-    };
+    let comparison = Comparison::new(config, contract)?;
     let mut all = comparison.weaker_routes();
     all.extend(comparison.operations_without_route());
     all.extend(comparison.routes_without_operation());
     all.extend(comparison.scopes());
     all.sort_by_key(|difference| difference.kind);
     Ok(all)
+}
+
+/// Returns the number of operations that a route denies.
+///
+/// # Errors
+/// Returns the indices of two operations with the same method and path.
+pub fn denied<P: Clone>(config: &Config, contract: &Contract<P>) -> Result<usize, Conflict> {
+    let comparison = Comparison::new(config, contract)?;
+    let mut denied = contract.operations.iter().enumerate().collect::<Vec<_>>();
+    denied.retain(|(index, operation)| comparison.is_denied(*index, operation));
+    Ok(denied.len())
 }
 
 fn documented<P>(contract: &Contract<P>) -> Vec<Rule<Documented>> {
@@ -201,11 +178,33 @@ struct Comparison<'a, P> {
     documents: Table<Documented>,
     routes: Table<RouteMethod>,
     hosts: Vec<String>,
+    /// The path before those of the document, without a slash at its end.
+    root: Option<String>,
 }
 
-impl<P: Clone> Comparison<'_, P> {
+impl<'a, P: Clone> Comparison<'a, P> {
+    fn new(config: &'a Config, contract: &'a Contract<P>) -> Result<Self, Conflict> {
+        Ok(Self {
+            config,
+            contract,
+            documents: Table::new(documented(contract))?,
+            routes: Table::new(rules(&config.routes)).unwrap_or_default(),
+            hosts: hosts(config, contract),
+            root: contract.root.as_ref().map(sample),
+        })
+    }
+
     fn operation(&self, method: &Method, path: &str) -> Option<usize> {
-        look_up(&self.documents, method, OTHER_HOST, path).map(|found| found.0)
+        let found = match self.is_root(path) {
+            true => look_up(&self.documents, method, OTHER_HOST, &format!("{path}/")),
+            false => look_up(&self.documents, method, OTHER_HOST, path),
+        };
+        found.map(|found| found.0)
+    }
+
+    /// Returns whether a path is the root of the document without its slash.
+    fn is_root(&self, path: &str) -> bool {
+        self.root.as_deref() == Some(path)
     }
 
     fn route(&self, method: &Method, host: &str, path: &str) -> Option<&RouteMethod> {
@@ -217,6 +216,11 @@ impl<P: Clone> Comparison<'_, P> {
         let mut paths = BTreeSet::from([sample(&operation.pattern)]);
         for route in &self.config.routes {
             paths.extend(meeting(&operation.pattern, &route.pattern));
+        }
+        if let Some(root) = &self.root
+            && paths.contains(&format!("{root}/"))
+        {
+            paths.insert(root.clone());
         }
         paths
     }
@@ -288,6 +292,19 @@ impl<P: Clone> Comparison<'_, P> {
             }
         }
         found
+    }
+
+    /// Returns whether a route denies one of the methods of an operation.
+    fn is_denied(&self, index: usize, operation: &Operation<P>) -> bool {
+        let path = sample(&operation.pattern);
+        methods(&operation.method).iter().any(|method| {
+            let is_own = self.operation(method, &path) == Some(index);
+            let mut routes = self
+                .hosts
+                .iter()
+                .filter_map(|host| self.route(method, host, &path));
+            is_own && routes.any(|route| route.requirement == Requirement::Denied)
+        })
     }
 
     /// Returns whether a route answers a request, or `cors` answers OPTIONS.

@@ -60,6 +60,10 @@ pub fn contract(document: &Document, prefix: Option<&str>) -> Result<Contract<Pl
         operations,
         defined: defined(&api),
         hosts,
+        root: match prefix.text.is_empty() {
+            true => None,
+            false => Pattern::parse(&prefix.text).ok(),
+        },
         falls_through: is_export,
     })
 }

@@ -5,11 +5,38 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::route::{Access, Miss, Pattern, Segment, Table, Tail, Target};
+use crate::route::{Access, Ambiguities, Miss, Pattern, Segment, Table, Tail, Target};
 
 /// The value of a parameter in a path that is looked up. A literal with this text would be a
 /// coincidence.
 const VALUE: &str = "0any0value0";
+
+/// The index of an operation, as the value of a route table.
+#[derive(Debug)]
+pub(super) struct Documented(pub(super) usize);
+
+impl Access for Documented {
+    fn allows(&self) -> Ambiguities {
+        Ambiguities::default()
+    }
+
+    // Nothing is forwarded, so that no reading of a path protects an operation.
+    fn same_upstream(&self, _: &Self) -> bool {
+        false
+    }
+
+    fn is_denied(&self) -> bool {
+        false
+    }
+
+    fn admits_all_of(&self, _: &Self) -> bool {
+        true
+    }
+
+    fn class(&self) -> usize {
+        0
+    }
+}
 
 /// Returns a path that the pattern matches and that fewest others do.
 pub(super) fn sample(pattern: &Pattern) -> String {

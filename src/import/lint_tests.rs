@@ -187,6 +187,50 @@ fn scopes_that_only_one_of_them_knows_are_named() {
     );
 }
 
+// The path of a stage and the same path with a slash are one resource.
+#[test]
+fn a_group_answers_its_root_with_a_slash_or_without() {
+    let group = |bare: &str, root: &str| {
+        format!(
+            "[[groups]]\nprefix = \"/my-stage\"\n\
+             [[groups.routes]]\npath = \"\"\n{bare}\n\
+             [[groups.routes]]\npath = \"/\"\n{root}\n"
+        )
+    };
+    let (read, open) = (
+        "methods = { GET = \"r\" }",
+        "methods = [\"GET\"]\npublic = true",
+    );
+    let mut document = contract(&["GET /my-stage/ r"]);
+    document.root = Some(Pattern::parse("/my-stage").unwrap());
+    assert_eq!(differences(&group(read, read), &document), [""; 0]);
+    assert_eq!(
+        differences(&group(open, read), &document),
+        ["WeakerRoute GET /my-stage/ by /my-stage: r > public at 0"]
+    );
+    let more = "methods = { GET = \"r\", PUT = \"r\" }";
+    assert_eq!(
+        differences(&group(more, read), &document),
+        ["RouteWithoutOperation PUT /my-stage"]
+    );
+    // Where nothing says that they are one, they are two.
+    document.root = None;
+    assert_eq!(
+        differences(&group(read, read), &document),
+        ["RouteWithoutOperation GET /my-stage"]
+    );
+}
+
+#[test]
+fn operations_that_a_route_denies_are_counted() {
+    let routes = route("/a", "methods = { GET = \"r\", POST = { deny = true } }")
+        + &route("/b", "methods = { GET = { deny = true } }");
+    let document = contract(&["GET /a r", "POST /a r", "GET /b ?"]);
+    let config = Config::parse(&format!("{HEAD}{routes}"), "gateway.toml").unwrap();
+    assert_eq!(denied(&config, &document), Ok(2));
+    assert_eq!(denied(&config, &contract(&["GET /a r"])), Ok(0));
+}
+
 // API Gateway looks further for a method that a path lacks, and this gateway does so in a group.
 #[test]
 fn a_method_is_looked_up_further_where_the_document_does_so() {

@@ -112,6 +112,30 @@ fn a_configuration_that_says_the_same_as_an_export_has_no_difference() {
     );
 }
 
+// As `import` writes it: the root of a stage has two routes, and what it cannot translate is denied.
+#[test]
+fn a_root_with_two_routes_and_a_denied_operation_are_no_difference() {
+    let document = EXPORT.replace(
+        "  /health:\n    get: {}",
+        "  /:\n    get:\n      security: [{pool: [orders/read]}]\n  /health:\n    get: {}",
+    );
+    let read = "methods = { GET = \"orders/read\" }";
+    let routes = agreeing() + &route("", read) + &route("/", read);
+    let denied = "methods = { GET = { deny = true } }";
+    for (health, end) in [
+        ("methods = [\"GET\"]\npublic = true", "no difference\n"),
+        (denied, "no difference; 1 operation is denied\n"),
+    ] {
+        let routes = routes.replace("methods = [\"GET\"]\npublic = true", health);
+        let (code, text) = lint(&folder(&routes, &document), &[]);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(
+            text.ends_with(&format!("with 5 operations: {end}")),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn each_difference_is_a_line_with_its_place() {
     let routes = group(
