@@ -12,6 +12,7 @@ pub(crate) struct IssuerKeys {
     pub(crate) audience: &'static dyn AnyKey,
     pub(crate) audience_claims: &'static dyn AnyKey,
     pub(crate) client_ids: &'static dyn AnyKey,
+    pub(crate) token_use: &'static dyn AnyKey,
     /// Keys whose texts are compared byte by byte with a token, besides those above.
     pub(crate) exact: &'static [&'static dyn AnyKey],
 }
@@ -89,9 +90,13 @@ pub(crate) fn is_cognito(issuer: &str) -> bool {
     host.starts_with("cognito-idp.") && is_amazon
 }
 
-/// The advice for an issuer that is a user pool of Amazon Cognito.
+/// The advice for an issuer that is a user pool of Amazon Cognito, whose access tokens are taken.
 pub(crate) const COGNITO_ADVICE: &str = "write audience = \"any\" and client_ids = [\"..\"] with \
                                          the ids of its app clients";
+
+/// The advice for an issuer whose ID tokens are taken: their `aud` is the client (OpenID Connect
+/// Core section 2), and those of Amazon Cognito name it nowhere else.
+pub(crate) const ID_TOKEN_ADVICE: &str = "name the app clients in \"audience\"";
 
 /// Notes an `issuer` that is the address of a document or an endpoint.
 fn note_metadata_address(reader: &Reader<'_>, issuer: &Text) {
@@ -212,8 +217,22 @@ fn is_guid(text: &str) -> bool {
         && parts.iter().map(|part| part.len()).eq(lengths)
 }
 
-/// Notes an audience of a user pool of Amazon Cognito, whose access tokens have none as a rule.
+/// Notes an audience of a user pool of Amazon Cognito, whose access tokens have none as a rule, and
+/// clients for its ID tokens, which have no claim for them.
 fn note_cognito(reader: &Reader<'_>, issuer: &Text, keys: &IssuerKeys) {
+    let token_use = reader.peek(keys.token_use);
+    if token_use.is_some_and(|token_use| token_use.text == "id") {
+        if let Some(first) = reader.peek_all(keys.client_ids).first()
+            && is_cognito(&issuer.text)
+        {
+            let message = format!(
+                "ID tokens of a Cognito user pool have no \"client_id\", so that none is accepted: \
+                 leave \"client_ids\" out, and {ID_TOKEN_ADVICE}"
+            );
+            reader.note(first.span, message);
+        }
+        return;
+    }
     // Claims beside `aud` are written for tokens that have none.
     if reader.has(keys.audience_claims) {
         return;

@@ -16,7 +16,9 @@ use super::tenants::{self, TENANTS};
 use crate::config::context::Context;
 use crate::config::language::document;
 use crate::config::language::{Choice, DefaultKey, Key, Reader, Str, StrList, Table, Text, Time};
-use crate::config::notes::issuers::{self as notes, COGNITO_ADVICE, IssuerKeys, is_cognito};
+use crate::config::notes::issuers::{
+    self as notes, COGNITO_ADVICE, ID_TOKEN_ADVICE, IssuerKeys, is_cognito,
+};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, ScopeClaim, TypPolicy};
 use crate::transform::Place;
@@ -198,6 +200,7 @@ static NOTED: IssuerKeys = IssuerKeys {
     audience: &AUDIENCE,
     audience_claims: &AUDIENCE_CLAIMS,
     client_ids: &CLIENT_IDS,
+    token_use: &TOKEN_USE,
     exact: &[&TENANTS, &TOKEN_USE, &SCOPE_CLAIMS, &AUDIENCE_CLAIMS],
 };
 
@@ -273,19 +276,23 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     let leeway = reader.get(&LEEWAY);
     let scope_claims = scope_claims(reader);
     let typ = reader.get(&TYP);
-    if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
+    let takes_id_tokens = token_use.as_deref() == Some("id");
+    if typ == TypPolicy::AtJwt && takes_id_tokens {
         let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
                        tokens: no token is both";
         reader.problem(reader.value_span(&TYP), message);
     }
-    if typ == TypPolicy::Any {
+    if typ == TypPolicy::Any && !takes_id_tokens {
         let message = "typ is \"any\": an ID token of the same audience is accepted like an access \
                        token";
         reader.note(reader.value_span(&TYP), message);
     }
     let required_claims = required_claims(reader);
     let audience_claims = audience_claims(reader);
-    let audience = audience(reader, !client_ids.is_empty())?;
+    let audience = match takes_id_tokens {
+        true => audience_of_id_tokens(reader)?,
+        false => audience(reader, !client_ids.is_empty())?,
+    };
     if audience == Audience::Any && reader.has(&AUDIENCE_CLAIMS) {
         let message = "\"audience_claims\" has no effect with audience = \"any\"";
         reader.problem(reader.key_span(&AUDIENCE_CLAIMS), message);
@@ -331,21 +338,26 @@ fn scope_claims(reader: &mut Reader<'_>) -> Vec<ScopeClaim> {
 const NO_AUDIENCE: &str =
     "\"audience\" is missing, and access tokens of a Cognito user pool have none";
 
+/// The message for ID tokens without an `audience`.
+const NO_AUDIENCE_OF_ID_TOKENS: &str =
+    "\"audience\" is missing, and ID tokens have the id of their client in \"aud\"";
+
+fn audience_of_id_tokens(reader: &mut Reader<'_>) -> Option<Audience> {
+    if !reader.has(&AUDIENCE) {
+        reader.missing_with(&AUDIENCE, NO_AUDIENCE_OF_ID_TOKENS, ID_TOKEN_ADVICE);
+        return None;
+    }
+    let message = format!(
+        "audience is \"any\": ID tokens are accepted, whichever client they were issued for; \
+         {ID_TOKEN_ADVICE}"
+    );
+    listed_audience(reader, &message)
+}
+
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
     if !reader.has(&AUDIENCE) && is_user_pool(reader) {
         // An example of an audience would refuse every token of the pool.
         reader.missing_with(&AUDIENCE, NO_AUDIENCE, COGNITO_ADVICE);
-        return None;
-    }
-    let texts = reader.find(&AUDIENCE)?;
-    let Some(any) = texts.iter().find(|text| text.text == "any") else {
-        return Some(Audience::OneOf(boxed(texts)));
-    };
-    if texts.len() > 1 {
-        reader.problem(
-            any.span,
-            "\"any\" beside other audiences: write audience = \"any\" alone, or leave it out",
-        );
         return None;
     }
     let message = match has_clients {
@@ -358,7 +370,23 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
              for; \"client_ids\" would name the clients"
         }
     };
-    reader.note(any.span, message);
+    listed_audience(reader, message)
+}
+
+/// Returns the audience as it is written. `about_any` is the note on every audience.
+fn listed_audience(reader: &mut Reader<'_>, about_any: &str) -> Option<Audience> {
+    let texts = reader.find(&AUDIENCE)?;
+    let Some(any) = texts.iter().find(|text| text.text == "any") else {
+        return Some(Audience::OneOf(boxed(texts)));
+    };
+    if texts.len() > 1 {
+        reader.problem(
+            any.span,
+            "\"any\" beside other audiences: write audience = \"any\" alone, or leave it out",
+        );
+        return None;
+    }
+    reader.note(any.span, about_any);
     Some(Audience::Any)
 }
 
