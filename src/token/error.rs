@@ -304,7 +304,7 @@ impl fmt::Display for Sentence<'_> {
                 mismatch.write(f, "client", shown.has(LoggedClaim::Client))
             }
             TokenError::NotAccessToken(fault) => {
-                f.write_str("the token is not an access token: ")?;
+                write!(f, "the token is not an {}: ", fault.wanted())?;
                 fault.write(f, !shown.is_empty())
             }
             TokenError::RequiredClaim(unmet) => unmet.write(f, shown.has_compared(&unmet.claim)),

@@ -33,6 +33,14 @@ pub enum KindFault {
 }
 
 impl KindFault {
+    /// Returns the kind of token that the issuer's entry accepts.
+    pub(super) fn wanted(&self) -> &'static str {
+        match self {
+            Self::TokenUse { wanted, .. } if wanted.is("id") => "ID token",
+            _ => "access token",
+        }
+    }
+
     /// Writes the fault, with the texts of the token if they are shown.
     pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
         match self {
@@ -75,5 +83,31 @@ fn write_other(f: &mut fmt::Formatter<'_>, found: Option<&Excerpt>, is_shown: bo
         Some(found) if is_shown => write!(f, "it is {found}"),
         Some(_) => f.write_str("it is another"),
         None => f.write_str("there is none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::TokenError;
+    use super::*;
+
+    #[test]
+    fn the_sentence_names_the_kind_that_is_accepted() {
+        let fault = |found: &str, wanted: &str| {
+            let found = Some(Excerpt::of(found));
+            let wanted = Excerpt::of(wanted);
+            TokenError::NotAccessToken(Box::new(KindFault::TokenUse { found, wanted })).to_string()
+        };
+        for (found, wanted, kind) in [
+            ("id", "access", "access token"),
+            ("access", "id", "ID token"),
+            ("access", "m2m", "access token"),
+        ] {
+            let sentence = fault(found, wanted);
+            let begin = format!(
+                "the token is not an {kind}: the issuer's entry requires token_use \"{wanted}\", and it is "
+            );
+            assert!(sentence.starts_with(&begin), "{sentence}");
+        }
     }
 }
