@@ -271,7 +271,7 @@ mod tests {
             "--listen nowhere",
             "--workers 0",
             "--log-level loud",
-            "token",
+            "token --scope",
             "schema now",
             "-c a.toml check b.toml",
             "token --scope a --workers 2",

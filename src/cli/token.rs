@@ -1,5 +1,5 @@
-//! `scopegate token`: prints an access token of a running `scopegate dev`, and nothing else, on
-//! standard output.
+//! `scopegate token`: prints a token of a running `scopegate dev`, and nothing else, on standard
+//! output.
 
 use std::time::Duration;
 
@@ -50,9 +50,9 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// A scope for the token; may be repeated. Without it a changed token has every scope of the
-    /// client
-    #[arg(long, value_name = "SCOPE", required_unless_present_any = super::token_changes::OPTIONS)]
+    /// A scope for the token; may be repeated. Without it an access token has every scope of the
+    /// client, and an ID token (token_use = "id") none
+    #[arg(long, value_name = "SCOPE")]
     scope: Vec<String>,
     /// The name of the issuer in the configuration; needed if there are several
     #[arg(long, value_name = "NAME")]
@@ -275,14 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_token_needs_no_scope() {
-        assert!(try_parse("--issuer idp").is_err());
-        for name in super::super::token_changes::OPTIONS {
-            let flags = ["expired", "not_yet_valid", "other_key"];
-            let value = if flags.contains(&name) { "" } else { "=a=b" };
-            let line = format!("--{}{value}", name.replace('_', "-"));
-            assert!(try_parse(&line).is_ok(), "{line}");
-        }
+    fn a_token_needs_no_scope() {
+        let ask = "grant_type=client_credentials";
+        assert_eq!(form(&parse("--issuer idp")), ask);
+        assert_eq!(form(&parse("--expired")), format!("{ask}&time=expired"));
+        let scopes = form(&parse("--scope a --scope b"));
+        assert_eq!(scopes, format!("{ask}&scope=a%20b"));
         assert!(try_parse("--expired --not-yet-valid").is_err());
         assert!(try_parse("--claim name").is_err());
     }

@@ -3,21 +3,6 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-/// The ids of these options.
-pub(super) const OPTIONS: [&str; 11] = [
-    "expired",
-    "not_yet_valid",
-    "aud",
-    "iss",
-    "claim",
-    "without",
-    "typ",
-    "kid",
-    "header",
-    "other_key",
-    "alg",
-];
-
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Tokens that ought to be refused")]
 pub(super) struct TokenChanges {

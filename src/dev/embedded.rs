@@ -171,7 +171,10 @@ impl EmbeddedIssuer {
         request: &TokenRequest,
         now: UnixTime,
     ) -> Result<TokenAnswer, GrantError> {
-        let scopes = asked.unwrap_or(&client.scopes);
+        let scopes = asked.unwrap_or(match self.issues_id_tokens() {
+            true => &[],
+            false => &client.scopes,
+        });
         for scope in scopes {
             if !client.scopes.contains(scope) {
                 return Err(GrantError::Scope(scope.clone()));
@@ -226,7 +229,12 @@ impl EmbeddedIssuer {
         })
     }
 
-    /// Issues an access token, with the changes that were asked for.
+    /// Returns whether the issuer's entry takes ID tokens alone, by the claim of Cognito.
+    fn issues_id_tokens(&self) -> bool {
+        self.rules.token_use.as_deref() == Some("id")
+    }
+
+    /// Issues a token of the kind that the entry takes, with the changes that were asked for.
     fn access_token(
         &self,
         holder: &Holder<'_>,
@@ -277,13 +285,19 @@ impl EmbeddedIssuer {
         let mut claims = Map::new();
         let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
         set("sub", holder.subject.unwrap_or(client).into());
-        set("client_id", client.into());
+        if self.issues_id_tokens() {
+            set("aud", client.into());
+            set("email", "dev@example.com".into());
+            set("cognito:username", "dev".into());
+        } else {
+            set("client_id", client.into());
+            set("version", 2.into());
+        }
         set("token_use", token_use.into());
         set("auth_time", times.issued.into());
         set("iat", times.issued.into());
         set("exp", times.ends.into());
         set("iss", (*self.issuer).into());
-        set("version", 2.into());
         set("jti", new_jti().into());
         if let Some(begins) = times.begins {
             set("nbf", begins.into());

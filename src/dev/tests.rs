@@ -297,6 +297,41 @@ fn a_token_satisfies_the_entry_it_is_for() {
 }
 
 #[test]
+fn an_entry_for_id_tokens_gets_one_like_that_of_a_user_pool() {
+    let sandbox = sandbox();
+    let mut issuer = cognito("idp");
+    issuer.rules.token_use = Some("id".into());
+    issuer.rules.audience = Audience::Any;
+    let _ = sandbox.rewire(orders(vec![issuer.clone()]));
+    let found = claims(&token(&sandbox, ""));
+    assert_eq!(
+        names(&found),
+        [
+            "aud",
+            "auth_time",
+            "cognito:username",
+            "email",
+            "exp",
+            "iat",
+            "iss",
+            "jti",
+            "sub",
+            "token_use",
+        ]
+    );
+    assert_eq!(
+        (&found["aud"], &found["token_use"]),
+        (&json!("dev"), &json!("id"))
+    );
+    // The client of the pool is the audience.
+    issuer.rules.audience = Audience::OneOf(vec!["1example2345678901234abcde".into()]);
+    let _ = sandbox.rewire(orders(vec![issuer]));
+    let found = claims(&token(&sandbox, "&scope=orders.read"));
+    assert_eq!(found["aud"], "1example2345678901234abcde");
+    assert_eq!(found["scope"], "orders.read", "it was asked for");
+}
+
+#[test]
 fn a_token_grants_scopes_by_the_names_of_members() {
     let sandbox = sandbox();
     let mut issuer = cognito("idp");

@@ -277,7 +277,7 @@ fn wrong_usage_is_2() {
         &["fly"][..],
         &["--listen", "nowhere"],
         &["explain", "GET"],
-        &["token"],
+        &["token", "--scope"],
     ] {
         let output = run(arguments);
         assert_eq!(
