@@ -210,6 +210,9 @@ codes! {
     ServiceIntegration Error "service-integration":
         "denied, because it calls a service of AWS with a mapping of its own",
         "put a service of your own in front of it, and write that as upstream";
+    CustomFunction Error "custom-function":
+        "denied, because its Lambda function gets what a mapping template makes of the request",
+        "change the function to the event of the proxy integration, and write it as upstream";
     UnusableUri Error "unusable-uri":
         "denied, because the URI of its integration is none that a request can be forwarded to",
         "write the upstream and the `rewrite` of the route";

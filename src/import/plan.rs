@@ -94,6 +94,15 @@ pub(super) struct Rule {
     pub(super) method: &'static str,
     pub(super) access: Access,
     pub(super) comments: Vec<String>,
+    /// What the document asks for, if the method is denied for another reason.
+    pub(super) asked: Option<Asked>,
+}
+
+/// What a document asks of the callers of a method.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) access: Access,
+    pub(super) tokens: Tokens,
 }
 
 /// Who may call a method.

@@ -41,6 +41,18 @@ pub(super) fn pool(arn: &str) -> Option<Pool> {
     })
 }
 
+/// Returns the service that an integration's URI calls: `sqs` of
+/// `arn:aws:apigateway:REGION:sqs:path/…`. A subdomain may stand before it.
+pub(super) fn service(uri: &str) -> Option<&str> {
+    let parts: Vec<&str> = uri.split(':').collect();
+    let ["arn", _, "apigateway", _, name, ..] = *parts else {
+        return None;
+    };
+    let service = name.rsplit('.').next().unwrap_or(name);
+    let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (!service.is_empty() && service.bytes().all(is_part)).then_some(service)
+}
+
 /// Returns the function of an integration's URI: its ARN, or the path of its invocation in the API
 /// of Lambda.
 pub(super) fn function(uri: &str) -> Option<Function> {

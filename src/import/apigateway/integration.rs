@@ -1,6 +1,6 @@
 //! The integrations of operations, as upstreams and answers.
 
-use super::arn::function;
+use super::arn::{function, service};
 use super::extension::INTEGRATION;
 use super::kind::Kind;
 use super::mapping::Mappings;
@@ -100,18 +100,7 @@ impl Integrations<'_> {
                 let respond = mock::respond(operation, node, &mut work.findings)?;
                 (Handler::Respond(respond), Settings::default())
             }
-            kind => {
-                let kind = node
-                    .get("integrationSubtype")
-                    .and_then(Node::text)
-                    .unwrap_or(kind);
-                let about = format!("{kind:?}");
-                return Err(Untranslated::new(
-                    Code::ServiceIntegration,
-                    node.place,
-                    about,
-                ));
-            }
+            kind => return Err(unanswered(node, kind)),
         };
         work.note_the_rest();
         Ok(Target {
@@ -247,6 +236,25 @@ impl Integrations<'_> {
             }
         }
     }
+}
+
+/// Returns the reason for which nothing can answer in place of a service. It names the service, or
+/// else the type of the integration.
+fn unanswered(node: &Node, kind: &str) -> Untranslated {
+    let name = node.get("integrationSubtype").and_then(Node::text);
+    let uri = node.get("uri").and_then(Node::text);
+    let service = uri.filter(|_| kind == "aws").and_then(service);
+    let code = match (name, service) {
+        (None, Some("lambda")) => Code::CustomFunction,
+        _ => Code::ServiceIntegration,
+    };
+    let function = uri.and_then(function).map(|function| function.name);
+    let about = match (code, name.or(service)) {
+        (Code::CustomFunction, Some(service)) => function.unwrap_or_else(|| service.to_owned()),
+        (_, Some(service)) => service.to_owned(),
+        (_, None) => kind.to_owned(),
+    };
+    Untranslated::new(code, node.place, format!("{about:?}"))
 }
 
 /// Returns whether a text is the name of a host.

@@ -38,7 +38,8 @@ use super::openapi::{Api, ApiError, ApiFault, Method, Operation};
 use super::options::{BasePath, Options, Prefix};
 use super::path::route_path;
 use super::plan::{
-    Access, ErrorResponse, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens, Upstream,
+    Access, Asked, ErrorResponse, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens,
+    Upstream,
 };
 use super::translation::Translation;
 
@@ -93,6 +94,14 @@ struct Work<'w> {
     findings: Vec<Finding>,
 }
 
+/// An operation that is denied.
+struct Denied {
+    reason: Untranslated,
+    handler: Handler,
+    /// What its authorizers ask for, if that is known.
+    asked: Option<Asked>,
+}
+
 impl<'w> Work<'w> {
     fn new(api: &'w Api<'w>, options: &'w Options) -> Result<Self, ImportError> {
         let kind = Kind::of(api);
@@ -129,7 +138,7 @@ impl<'w> Work<'w> {
         }
         let planned = match self.decide(operation) {
             Ok(decision) => self.handle(operation, node, &path, decision),
-            Err(reason) => self.deny(operation, node, &path, &reason),
+            Err(reason) => self.deny(operation, node, &path, reason),
         };
         // A stage is its own root, with a slash or without.
         if path == "/" && !self.prefix.text.is_empty() && self.prefix.is_stripped {
@@ -163,7 +172,17 @@ impl<'w> Work<'w> {
         decision: Decision,
     ) -> Planned {
         match self.target(operation, node, path, decision.access.takes_tokens()) {
-            Err(reason) => self.denied(operation, path, &reason, Handler::Nobody),
+            Err(reason) => {
+                let denied = Denied {
+                    reason,
+                    handler: Handler::Nobody,
+                    asked: Some(Asked {
+                        access: decision.access,
+                        tokens: decision.tokens,
+                    }),
+                };
+                self.denied(operation, path, denied)
+            }
             Ok(target) => {
                 self.findings.extend(decision.findings);
                 self.findings.extend(target.findings);
@@ -176,46 +195,52 @@ impl<'w> Work<'w> {
                         method: operation.method.as_str(),
                         access: decision.access,
                         comments: Vec::new(),
+                        asked: None,
                     },
                 }
             }
         }
     }
 
-    /// Denies an operation whose authorization is not known. Its upstream is named all the same,
-    /// for the reader who writes the authorization.
+    /// Denies an operation whose authorization is not known, or not wholly. Its upstream is named
+    /// all the same, for the reader who writes the authorization, and so is what is known.
     fn deny(
         &mut self,
         operation: &Operation<'_>,
         node: Option<&Node>,
         path: &str,
-        reason: &Untranslated,
+        reason: Untranslated,
     ) -> Planned {
         let target = self.target(operation, node, path, true);
         let handler = match target.map(|target| target.handler) {
             Ok(Handler::Upstream(name)) => Handler::Upstream(name),
             _ => Handler::Nobody,
         };
-        self.denied(operation, path, reason, handler)
+        let known = self.authorizers.decide(operation, &mut self.issuers).ok();
+        let asked = known.map(|decision| Asked {
+            access: decision.access,
+            tokens: decision.tokens,
+        });
+        let denied = Denied {
+            reason,
+            handler,
+            asked,
+        };
+        self.denied(operation, path, denied)
     }
 
-    fn denied(
-        &mut self,
-        operation: &Operation<'_>,
-        path: &str,
-        reason: &Untranslated,
-        handler: Handler,
-    ) -> Planned {
-        self.findings.push(reason.of(operation));
+    fn denied(&mut self, operation: &Operation<'_>, path: &str, denied: Denied) -> Planned {
+        self.findings.push(denied.reason.of(operation));
         Planned {
             path: path.to_owned(),
-            handler,
+            handler: denied.handler,
             tokens: Tokens::default(),
             settings: Settings::default(),
             rule: Rule {
                 method: operation.method.as_str(),
                 access: Access::Deny,
-                comments: vec![reason.sentence()],
+                comments: vec![denied.reason.sentence()],
+                asked: denied.asked,
             },
         }
     }

@@ -166,6 +166,7 @@ fn plan(
             method: operation.method.as_str(),
             access,
             comments,
+            asked: None,
         },
     }
 }

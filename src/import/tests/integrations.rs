@@ -65,6 +65,68 @@ fn integrations_that_forward_are_upstreams() {
 }
 
 #[test]
+fn a_call_of_a_service_is_named() {
+    let lambda = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/";
+    for (integration, about) in [
+        (
+            "{type: aws, uri: 'arn:aws:apigateway:eu-west-1:sqs:path/1/q'}".to_owned(),
+            "\"sqs\"",
+        ),
+        (
+            "{type: AWS, uri: 'arn:aws:apigateway:eu-west-1:b.s3:path/k'}".to_owned(),
+            "\"s3\"",
+        ),
+        (
+            "{type: aws, uri: 'arn:aws:apigateway:x'}".to_owned(),
+            "\"aws\"",
+        ),
+        ("{type: aws}".to_owned(), "\"aws\""),
+        ("{type: odd}".to_owned(), "\"odd\""),
+        (
+            "{type: aws_proxy, integrationSubtype: SQS-SendMessage}".to_owned(),
+            "\"SQS-SendMessage\"",
+        ),
+        (
+            format!(
+                "{{type: aws, uri: '{lambda}arn:aws:lambda:eu-west-1:123456789012:function:f\
+                 /invocations'}}"
+            ),
+            "\"f\"",
+        ),
+        (
+            format!("{{type: aws, uri: '{lambda}${{x}}'}}"),
+            "\"lambda\"",
+        ),
+    ] {
+        let imported = import(&integrated("/p", &integration));
+        let mut findings = imported.findings.iter();
+        assert!(
+            findings.any(|one| &*one.about == about),
+            "{integration}: {:?}",
+            imported.findings
+        );
+    }
+}
+
+// A reader who takes the denial away finds what else the route needs.
+#[test]
+fn what_a_denied_route_asks_for_is_written_beside_it() {
+    let document = secured("[{pool: [r/a, r/b]}]").replace("http_proxy", "odd");
+    let imported = import(&document);
+    let comment = "# beside that, the document says: GET = { any = [\"r/a\", \"r/b\"] }, with \
+                   issuer = \"eu-west-1_AbC1\" and token_from = [\"authorization:raw\", \
+                   \"authorization:bearer\"]";
+    assert!(
+        imported.toml.lines().any(|line| line == comment),
+        "{}",
+        imported.toml
+    );
+    // Nothing is known of an operation that asks for an API key.
+    let unknown = import(&secured("[{pool: [r/a], key: []}]"));
+    assert!(!unknown.toml.contains("beside that"), "{}", unknown.toml);
+}
+
+#[test]
 fn an_integration_that_cannot_be_reached_is_denied() {
     for (integration, name) in [
         (
@@ -96,6 +158,11 @@ fn an_integration_that_cannot_be_reached_is_denied() {
         (
             "{type: aws_proxy, uri: !Sub 'arn:${f}'}",
             "unusable-function",
+        ),
+        (
+            "{type: aws, uri: 'arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/\
+             arn:aws:lambda:eu-west-1:123456789012:function:f/invocations'}",
+            "custom-function",
         ),
         ("{type: odd}", "service-integration"),
         (

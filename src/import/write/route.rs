@@ -4,7 +4,7 @@ use super::cors::cors;
 use super::output::Output;
 use super::requirement::requirement;
 use super::value::{duration, inline, key, list, map, one_or_list, quoted};
-use crate::import::plan::{Handler, Respond, Route, Settings, Tokens};
+use crate::import::plan::{Asked, Handler, Respond, Route, Rule, Settings, Tokens};
 
 pub(super) fn route(out: &mut Output, route: &Route) {
     out.blank();
@@ -70,6 +70,19 @@ fn respond(respond: &Respond) -> String {
     inline(entries)
 }
 
+/// Returns what the document asks for, in the words of a route that is not denied.
+fn asked(rule: &Rule, asked: &Asked) -> String {
+    let method = format!("{} = {}", key(rule.method), requirement(&asked.access));
+    if asked.tokens.is_empty() {
+        return format!("beside that, the document says: {method}");
+    }
+    format!(
+        "beside that, the document says: {method}, with issuer = {} and token_from = {}",
+        one_or_list(&asked.tokens.issuers),
+        list(&asked.tokens.from)
+    )
+}
+
 /// Writes the methods: in one line if there is one without a comment.
 fn methods(out: &mut Output, route: &Route) {
     if let [only] = &*route.methods
@@ -82,6 +95,9 @@ fn methods(out: &mut Output, route: &Route) {
     for rule in &route.methods {
         for comment in &rule.comments {
             out.comment(comment);
+        }
+        if let Some(asked) = &rule.asked {
+            out.comment(&self::asked(rule, asked));
         }
         out.set(&key(rule.method), &requirement(&rule.access));
     }
