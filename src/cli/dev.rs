@@ -12,10 +12,12 @@ use super::failure::Failure;
 use super::output::print;
 use super::settings::Settings;
 use super::{logging, routes};
-use crate::config::{Config, Problems, did_you_mean};
+use crate::config::{Config, Errors, Problems, did_you_mean};
+use crate::decision::{Reason, answer};
 pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
 use crate::dev::{
-    LocalUpstream, Sandbox, SandboxSettings, examples, keep_to_loopback, named_redirect_uri,
+    LocalUpstream, Refusals, Sandbox, SandboxSettings, examples, keep_to_loopback,
+    named_redirect_uri,
 };
 use crate::gateway::{Gateway, Signals};
 use crate::net::Url;
@@ -136,6 +138,20 @@ struct Welcome<'a> {
     echo: SocketAddr,
 }
 
+/// The statuses with which the gateway refuses requests.
+const REFUSALS: Refusals = Refusals {
+    without_token,
+    without_scope,
+};
+
+fn without_token(errors: &Errors) -> u16 {
+    answer::status(errors, Reason::MissingToken).as_u16()
+}
+
+fn without_scope(errors: &Errors) -> u16 {
+    answer::status(errors, Reason::InsufficientScope).as_u16()
+}
+
 impl Welcome<'_> {
     fn text(&self, config: &Config) -> String {
         let mut text = format!(
@@ -147,7 +163,7 @@ impl Welcome<'_> {
         let _ = write!(text, "\n{}", routes::table(config));
         if let Some(gateway) = self.gateway.first() {
             text.push_str("\nTo paste into another terminal, one line after the other:\n");
-            for example in examples(config, *gateway, self.issuer) {
+            for example in examples(config, *gateway, self.issuer, REFUSALS) {
                 let _ = write!(text, "\n{}:\n\n  {}\n", example.about, example.line);
             }
         }
@@ -238,6 +254,41 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_has_the_status_of_the_profile_in_force() {
+        let other = "[[routes]]\npath = \"/b\"\nupstream = \"a\"\nmethods = { GET = \"b.read\" }\n";
+        let rest = "[errors]\nprofile = \"aws-rest\"\n";
+        let own = "[[errors.responses]]\nfor = \"insufficient_scope\"\nstatus = 418\n\
+                   [[errors.responses]]\nfor = \"missing_token\"\nstatus = 420\n";
+        for (errors, scope, token) in [
+            (String::new(), 403, 401),
+            (rest.to_owned(), 401, 401),
+            (rest.replace("rest", "http"), 403, 401),
+            (format!("{rest}{own}"), 418, 420),
+        ] {
+            let config = Config::parse(&format!("{FILE}{other}{errors}"), "gateway.toml").unwrap();
+            let at = |text: &str| text.parse().unwrap();
+            let found = examples(
+                &config,
+                at("127.0.0.1:8080"),
+                at("127.0.0.1:9400"),
+                REFUSALS,
+            );
+            let mut abouts = Vec::new();
+            for example in found {
+                abouts.push(example.about);
+            }
+            assert_eq!(
+                abouts[2..],
+                [
+                    format!("{scope}, because the token lacks b.read"),
+                    format!("{token}, without a token"),
+                ],
+                "{errors}"
+            );
+        }
+    }
+
+    #[test]
     fn an_address_that_others_reach_is_named() {
         let text = text("0.0.0.0:8080");
         assert!(
@@ -256,7 +307,12 @@ mod tests {
         let config = Config::parse(include_str!("../../gateway.toml"), "gateway.toml");
         let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let at = |text: &str| text.parse().unwrap();
-        let examples = examples(&config, at("127.0.0.1:8080"), at("127.0.0.1:9400"));
+        let examples = examples(
+            &config,
+            at("127.0.0.1:8080"),
+            at("127.0.0.1:9400"),
+            REFUSALS,
+        );
         let abouts: Vec<_> = examples
             .iter()
             .map(|example| example.about.as_str())

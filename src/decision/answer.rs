@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 pub use super::aws_rest::ERROR_TYPE;
 use super::own_response::{self, Told};
 use super::problem::Problem;
+use super::reason::Reason;
 use super::refusal::{Cause, Refusal};
 use super::{aws_http, aws_rest, grpc};
 use crate::config::{ErrorProfile, Errors};
@@ -81,6 +82,19 @@ pub fn to(
         Some(content_type) => grpc::refused(response, content_type, &form.message),
         None => response,
     }
+}
+
+/// Returns the status of the response to a refusal for a reason, with these settings.
+#[must_use]
+pub fn status(errors: &Errors, reason: Reason) -> StatusCode {
+    let usual = reason.status();
+    let own = errors.response(reason, usual.is_client_error());
+    own.and_then(|own| own.status)
+        .unwrap_or_else(|| match errors.profile {
+            ErrorProfile::Rfc6750 => usual,
+            ErrorProfile::AwsRest => aws_rest::row(reason).status,
+            ErrorProfile::AwsHttp => aws_http::row(reason).status,
+        })
 }
 
 /// Returns the URL of the metadata for the clients of the refused request's route.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::client::{CLIENT_ID, CLIENT_SECRET};
-use crate::config::{Config, Handler, Route};
+use crate::config::{Config, Errors, Handler, Route};
 use crate::policy::{Requirement, Rule, Scope, ScopeSet};
 use crate::route::{HostPattern, MethodPattern};
 use crate::token::Source;
@@ -52,8 +52,18 @@ struct Call<'a> {
     requirement: &'a Requirement,
 }
 
-/// The addresses in the command lines.
+/// Returns the statuses of refusals, which depend on the form of a route's answers.
+#[derive(Clone, Copy)]
+pub struct Refusals {
+    /// Returns the status for a request without a token.
+    pub without_token: fn(&Errors) -> u16,
+    /// Returns the status for a token that lacks a scope.
+    pub without_scope: fn(&Errors) -> u16,
+}
+
+/// The addresses in the command lines, and the results of refused ones.
 struct Addresses {
+    refusals: Refusals,
     gateway: String,
     issuer: String,
     /// Set if there are several issuers, each of which has its own path.
@@ -63,8 +73,14 @@ struct Addresses {
 /// Returns example lines: a token, a call that is allowed, one without the scope, one without a
 /// token; then the other kinds of routes that the configuration has.
 #[must_use]
-pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec<Example> {
+pub fn examples(
+    config: &Config,
+    gateway: SocketAddr,
+    issuer: SocketAddr,
+    refusals: Refusals,
+) -> Vec<Example> {
     let addresses = Addresses {
+        refusals,
         gateway: format!("http://{}", reachable(gateway)),
         issuer: format!("http://{}", reachable(issuer)),
         several: config.issuers.len() > 1,
@@ -93,6 +109,10 @@ fn find<'c, 'a>(calls: &'c [Call<'a>], requirement: &Requirement) -> Option<&'c 
 }
 
 impl Call<'_> {
+    fn errors(&self) -> &Errors {
+        &self.route.errors
+    }
+
     fn rule(&self) -> Option<&Rule> {
         match self.requirement {
             Requirement::Scopes(rule) => Some(rule),
@@ -166,8 +186,9 @@ impl Addresses {
             },
         ];
         lines.extend(self.forbidden(call, scopes.as_deref().unwrap_or_default(), calls));
+        let status = (self.refusals.without_token)(call.errors());
         lines.push(Example {
-            about: "401, without a token".into(),
+            about: format!("{status}, without a token"),
             line: self.request(call, None),
         });
         lines
@@ -181,8 +202,9 @@ impl Addresses {
             return self.forbidden_with_less(call, calls);
         };
         let missing = other.rule()?.missing(&granted);
+        let status = (self.refusals.without_scope)(other.errors());
         Some(Example {
-            about: format!("403, because the token lacks {}", list(&missing)),
+            about: format!("{status}, because the token lacks {}", list(&missing)),
             line: self.request(other, other.source()),
         })
     }
@@ -194,8 +216,9 @@ impl Addresses {
         let scope = named.find(|scope| !rule.holds(&only(scope)))?;
         let token = self.token(call, Some(std::slice::from_ref(scope)));
         let request = self.request(call, call.source());
+        let status = (self.refusals.without_scope)(call.errors());
         Some(Example {
-            about: format!("403, because a token with only {scope} does not suffice"),
+            about: format!("{status}, because a token with only {scope} does not suffice"),
             line: request.replace("$TOKEN", &format!("$({token})")),
         })
     }
@@ -378,7 +401,11 @@ mod tests {
             "0.0.0.0:8080".parse().unwrap(),
             "127.0.0.1:9400".parse().unwrap(),
         );
-        examples(config, gateway, issuer)
+        let refusals = Refusals {
+            without_token: |_| 401,
+            without_scope: |_| 403,
+        };
+        examples(config, gateway, issuer, refusals)
             .into_iter()
             .map(|example| example.line)
             .collect()

@@ -36,6 +36,6 @@ mod tests;
 
 pub use client::{CLIENT_ID, CLIENT_SECRET};
 pub use endpoints::SERVER_NAME;
-pub use example::{Example, examples};
+pub use example::{Example, Refusals, examples};
 pub use redirect::named_redirect_uri;
 pub use rewire::{LocalUpstream, Sandbox, SandboxError, SandboxSettings, keep_to_loopback};
