@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::head::{Head, Placed};
 use super::request_file::RequestFile;
 use super::token_file::{Credential, TokenFile};
+use crate::policy::Requirement;
 use crate::route::{Miss, Target};
 use crate::server::{HeadRefusal, ParsedHead, parse_head};
 use crate::snapshot::{RouteMethod, Snapshot};
@@ -53,7 +54,11 @@ pub(super) async fn read(
         None => &[],
     };
     let source = first_source(sources, head.origin.is_some());
-    notes.push(presumed(sources, source, file));
+    let looked_at: &[Source] = match entry.map(|entry| &entry.requirement) {
+        Some(Requirement::Denied) => &[],
+        _ => sources,
+    };
+    notes.push(presumed(looked_at, source, file));
     let placed = Placed {
         credential: &file.credential,
         source,

@@ -13,7 +13,7 @@ const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudien
                     jwks_uri = \"http://127.0.0.1:1/keys\"\nscope_claims = [\"permissions\"]\n\
                     [upstreams.orders]\nurl = \"http://orders:8080\"\n\
                     [[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
-                    methods = { GET = \"orders.read\" }\n\
+                    methods = { GET = \"orders.read\", PATCH = { deny = true } }\n\
                     [[routes]]\npath = \"/cookie\"\nupstream = \"orders\"\nscopes = \"orders.write\"\n\
                     token_from = [\"authorization:bearer\", \"cookie:session\"]\n\
                     [[routes]]\npath = \"/upload\"\nupstream = \"orders\"\npublic = true\n\
@@ -249,6 +249,14 @@ fn a_token_is_presumed_where_the_route_looks() {
         "the token of the file (without \"Bearer\") is presumed in authorization:bearer, where \
          the route looks for one",
     );
+    // What is denied looks for no token.
+    let denied = report_with("PATCH /orders/1 --token-file FILE", "x");
+    has(
+        &denied,
+        "the token of the file is presumed in authorization:bearer",
+    );
+    lacks(&denied, "where the route looks");
+    assert_eq!(denied.reason, Some("route_denied"));
     let other = report_with(
         "GET /orders/1 --token-file FILE",
         "Authorization: Basic dTpw",
