@@ -222,6 +222,9 @@ codes! {
     UnusableMock Error "unusable-mock":
         "denied, because the answer of its mock integration is computed",
         "write the answer as `respond` of the route";
+    ProtectedPreflight Error "protected-preflight":
+        "denied, because it answers preflights, and browsers send no token with them",
+        "write the origins as `cors` of the route; the gateway answers preflights without a token";
 
     PolicyAccepted Warning "policy-accepted":
         "the restriction is not enforced by the gateway",
@@ -265,6 +268,9 @@ codes! {
     ParameterMapping Warning "parameter-mapping":
         "a parameter mapping is not translated; the client cannot set the parameter either, if it is a field",
         "write it as `request_headers` or `rewrite` of the route";
+    Unmapped Warning "unmapped":
+        "the integration hands on what it maps alone; the upstream gets the client's fields, query and body as well",
+        "see that the upstream trusts none of them, or remove them with `request_headers` and `rewrite`";
     GatewayResponse Warning "gateway-response":
         "a gateway response is not translated",
         "write it as `[[errors.responses]]`";

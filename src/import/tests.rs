@@ -2,6 +2,7 @@ use super::*;
 
 mod gateway_responses;
 mod integrations;
+mod left_closed;
 mod plain_documents;
 mod whole_documents;
 

@@ -7,7 +7,7 @@ use super::authorizer::{Authorizer, Kind, authorizer};
 use crate::import::document::Node;
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::names::{Registry, slug};
-use crate::import::openapi::{Api, Member, Operation, Origin};
+use crate::import::openapi::{Alternative, Api, Member, Operation, Origin};
 use crate::import::options::Options;
 use crate::import::plan::{Access, Issuer, Tokens};
 use crate::import::scopes::scopes;
@@ -74,10 +74,7 @@ impl<'d> Authorizers<'d> {
                 return Err(Untranslated::new(code, unreadable.place, about));
             }
         };
-        let is_empty = |alternative: &&_| {
-            let alternative: &crate::import::openapi::Alternative<'_> = alternative;
-            alternative.members.is_empty()
-        };
+        let is_empty = |alternative: &&Alternative<'_>| alternative.members.is_empty();
         if let Some(empty) = alternatives.iter().find(is_empty) {
             return Err(Untranslated::new(Code::EmptyRequirement, empty.place, ""));
         }
@@ -151,6 +148,17 @@ fn scopes_with<'d>(api: &Api<'d>, scheme: &str) -> BTreeSet<&'d str> {
         .collect()
 }
 
+/// Returns whether an operation asks for nothing.
+pub(super) fn is_open(api: &Api<'_>, operation: &Operation<'_>) -> bool {
+    let is_nothing = |alternative: &Alternative<'_>| {
+        let mut members = alternative.members.iter();
+        let is_none = |member: &Member<'_>| member.scheme == NONE && api.scheme(NONE).is_none();
+        !alternative.members.is_empty() && members.all(is_none)
+    };
+    let alternatives = operation.security.alternatives.as_ref();
+    refuse_iam(operation).is_ok() && alternatives.is_ok_and(|all| all.iter().all(is_nothing))
+}
+
 /// Refuses an operation whose requests are signed. One that says `NONE` has the requirements of its
 /// `security` all the same.
 fn refuse_iam(operation: &Operation<'_>) -> Result<(), Untranslated> {
@@ -160,7 +168,7 @@ fn refuse_iam(operation: &Operation<'_>) -> Result<(), Untranslated> {
     let kind = auth.get("type").and_then(Node::text);
     let about = format!("{:?}", kind.unwrap_or_default());
     match kind {
-        Some(kind) if kind.eq_ignore_ascii_case(NONE) => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case(NONE) && auth.intrinsic().is_none() => Ok(()),
         Some(kind) if kind.eq_ignore_ascii_case("AWS_IAM") => {
             Err(Untranslated::new(Code::IamAuthorization, auth.place, about))
         }

@@ -17,6 +17,17 @@ pub(super) struct Function {
     pub(super) name: String,
 }
 
+/// The pattern of a resource policy that says for which requests a statement is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// A pattern of whole names: `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`.
+    Name(String),
+    /// A pattern of what follows the API in them: `STAGE/METHOD/PATH`.
+    WithinApi(String),
+    /// Another text. It may be for every request, or for none.
+    Unreadable,
+}
+
 /// The partitions whose pools have an issuer in `amazonaws.com`.
 const PARTITIONS: [&str; 2] = ["aws", "aws-us-gov"];
 
@@ -85,6 +96,41 @@ pub(super) fn function(uri: &str) -> Option<Function> {
     Some(Function { account, name })
 }
 
+impl Resource {
+    pub(super) fn parse(text: &str) -> Self {
+        // A character of control would stand for a value that is not known.
+        if text.contains("${") || text.contains(char::is_control) {
+            return Self::Unreadable;
+        }
+        if let Some(rest) = text.strip_prefix("execute-api:/") {
+            return Self::WithinApi(rest.to_owned());
+        }
+        let is_all = !text.is_empty() && text.bytes().all(|b| b == b'*');
+        // A name without a path is that of no request.
+        let has_path = text.contains(['/', '*']);
+        match is_all || text.starts_with("arn:") && has_path {
+            true => Self::Name(text.to_owned()),
+            false => Self::Unreadable,
+        }
+    }
+
+    /// Returns partition, region and account of a name, where it spells them.
+    pub(super) fn owner(&self) -> [Option<&str>; 3] {
+        let Self::Name(name) = self else {
+            return [None; 3];
+        };
+        let parts: Vec<&str> = name.split(':').collect();
+        let ["arn", partition, "execute-api", region, account, ..] = *parts else {
+            return [None; 3];
+        };
+        let is_word = |text: &&str| {
+            let is_char = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+            !text.is_empty() && text.bytes().all(is_char)
+        };
+        [partition, region, account].map(|part| Some(part).filter(is_word))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +155,32 @@ mod tests {
             "arn:aws:cognito-idp:eu-west-1:1:identitypool/eu-west-1_A",
         ] {
             assert_eq!(super::pool(arn), None, "{arn}");
+        }
+    }
+
+    #[test]
+    fn a_resource_of_a_policy_is_a_pattern_or_unreadable() {
+        let name = "arn:aws:execute-api:eu-west-1:1:abc/*";
+        let parsed = Resource::parse(name);
+        assert_eq!(parsed, Resource::Name(name.to_owned()));
+        assert_eq!(parsed.owner(), [Some("aws"), Some("eu-west-1"), Some("1")]);
+        let starred = Resource::parse("arn:aws:execute-api:*:?:abc/*");
+        assert_eq!(starred.owner(), [Some("aws"), None, None]);
+        assert_eq!(Resource::parse("*"), Resource::Name("*".to_owned()));
+        assert_eq!(
+            Resource::parse("execute-api:/dev/GET/p"),
+            Resource::WithinApi("dev/GET/p".to_owned())
+        );
+        for text in [
+            "",
+            "*/GET/health",
+            "${ApiArn}/*/GET/health",
+            "execute-api/dev/GET/health",
+            "execute-api:dev/GET/health",
+            "execute-api:/\0/GET/a",
+            "arn:aws:execute-api:eu-west-1:1:abc",
+        ] {
+            assert_eq!(Resource::parse(text), Resource::Unreadable, "{text:?}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! The answers to preflights: mock integrations of `OPTIONS`, and the setting of HTTP APIs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::access::is_open;
 use super::integration;
 use super::mock;
-use crate::import::document::{Document, DocumentError, Node};
+use crate::import::document::{DocumentError, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::openapi::{Api, Method, Operation};
 use crate::import::plan::{Cors, Names};
@@ -24,6 +25,8 @@ pub(super) struct Preflights {
     pub(super) all: Option<Cors>,
     /// Those of a path, as the document has it.
     by_path: BTreeMap<String, Cors>,
+    /// The paths whose preflights not everybody may send.
+    protected: BTreeSet<String>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -52,7 +55,7 @@ impl Preflights {
         }
         for operation in &api.operations {
             if operation.method == Method::Options {
-                preflights.take(api.document, operation)?;
+                preflights.take(api, operation)?;
             }
         }
         Ok(preflights)
@@ -63,17 +66,23 @@ impl Preflights {
         self.by_path.get(path)
     }
 
-    fn take(
-        &mut self,
-        document: &Document,
-        operation: &Operation<'_>,
-    ) -> Result<(), DocumentError> {
-        let integration = integration::of(document, operation)?;
+    /// Returns whether an operation answers preflights that not everybody may send.
+    pub(super) fn is_protected(&self, operation: &Operation<'_>) -> bool {
+        operation.method == Method::Options && self.protected.contains(operation.path)
+    }
+
+    fn take(&mut self, api: &Api<'_>, operation: &Operation<'_>) -> Result<(), DocumentError> {
+        let integration = integration::of(api.document, operation)?;
         let integration = integration.filter(|node| integration::kind(node) == "mock");
         let response = integration.and_then(mock::preflight);
         let Some(response) = response.filter(|response| speaks_of_origins(response)) else {
             return Ok(());
         };
+        // Browsers send no token: what asks for one is no answer to them.
+        if !is_open(api, operation) {
+            self.protected.insert(operation.path.to_owned());
+            return Ok(());
+        }
         let code = match said_by(response) {
             None => Code::ComputedCors,
             Some(said) => match said.cors(&[Method::Options.as_str()]) {

@@ -10,8 +10,8 @@ pub(super) const UNKNOWN_REST: char = '\u{1}';
 /// Returns whether a pattern matches every request of an operation: a text in which [`UNKNOWN`]
 /// stands for any value.
 pub(super) fn covers(pattern: &str, text: &str) -> bool {
-    meets(pattern, text, |char, unknown| {
-        char == '?' && unknown != UNKNOWN || char == unknown
+    meets(pattern, text, |part, char| {
+        part == '?' && !is_unknown(char) || part == char
     })
 }
 
@@ -104,6 +104,10 @@ mod tests {
             ("*/GET/admin/*", "\0/GET/\u{1}", false, true),
             ("*/GET/admin", "\0/GET/\0", false, true),
             ("*/GET/*/x", "\0/GET/\u{1}/y", false, false),
+            ("*/GET/?", "\0/GET/\u{1}", false, true),
+            ("a:*/admin", "a:\0/\0/GET/admin", true, true),
+            ("a:??*/GET/admin", "a:\0/\0/GET/admin", false, true),
+            ("a:b/*", "a:\0/\0/GET/admin", false, true),
             ("", "", true, true),
             ("a", "", false, false),
         ] {

@@ -84,6 +84,14 @@ impl Integrations<'_> {
     ) -> Result<Target, Untranslated> {
         let missing = || Untranslated::new(Code::NoIntegration, operation.place, "");
         let node = integration.ok_or_else(missing)?;
+        if let Some(name) = node.intrinsic() {
+            let about = format!("{name:?}");
+            return Err(Untranslated::new(
+                Code::UnresolvedFunction,
+                node.place,
+                about,
+            ));
+        }
         let mut work = Work {
             operation,
             node,
@@ -318,6 +326,9 @@ impl Work<'_> {
     fn note_the_rest(&mut self) {
         let kind = kind(self.node);
         let is_mapped = kind == "http";
+        if is_mapped {
+            self.note(Code::Unmapped, self.node, "");
+        }
         let parts = [
             ("requestTemplates", Code::MappingTemplate, is_mapped),
             ("responses", Code::ResponseMapping, is_mapped),

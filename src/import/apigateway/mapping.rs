@@ -107,8 +107,30 @@ impl<'d> Mappings<'d> {
                 }
             }
         }
+        // Nor one whose mapping cannot be read.
+        for name in self.unknown.iter().filter_map(|entry| field(entry)) {
+            let changes = [&settings.set, &settings.add, &settings.forward];
+            let is_changed = changes.iter().any(|fields| fields.contains_key(&name));
+            if Direction::Request.name(&name).is_ok() && !is_changed {
+                settings.remove.insert(name);
+            }
+        }
         lost
     }
+}
+
+/// Returns the name of the request field that a mapping is about, in lower case.
+fn field(entry: &Entry) -> Option<String> {
+    let target = entry
+        .key
+        .split_once(':')
+        .map_or(&*entry.key, |(_, target)| target);
+    let target = target
+        .strip_prefix("integration.request.")
+        .unwrap_or(target);
+    let (kind, name) = target.split_once('.')?;
+    let is_field = matches!(kind, "header" | "multivalueheader");
+    is_field.then(|| name.to_ascii_lowercase())
 }
 
 /// Returns the value of a field, as a template. On a route without a token there are no claims.

@@ -161,7 +161,15 @@ impl<'w> Work<'w> {
         {
             return Err(reason);
         }
-        self.authorizers.decide(operation, &mut self.issuers)
+        let decision = self.authorizers.decide(operation, &mut self.issuers)?;
+        match self.preflights.is_protected(operation) {
+            true => Err(Untranslated::new(
+                Code::ProtectedPreflight,
+                operation.place,
+                "",
+            )),
+            false => Ok(decision),
+        }
     }
 
     fn handle(

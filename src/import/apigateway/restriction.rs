@@ -1,8 +1,11 @@
 //! Restrictions of the whole API that are no part of an operation: the resource policy, and an
 //! endpoint that is private or turned off. They are access control.
 
+use std::net::Ipv4Addr;
+
+use super::arn::Resource;
 use super::glob::{UNKNOWN, UNKNOWN_REST, covers, touches};
-use crate::import::document::{Node, Place};
+use crate::import::document::{Entry, Kind, Node, Place};
 use crate::import::finding::{Code, Untranslated};
 use crate::import::openapi::{Api, Method, Operation, Server};
 use crate::import::path::parameter;
@@ -26,6 +29,14 @@ struct Policy {
     place: Place,
     /// The statements; `None` if one of them cannot be read.
     statements: Option<Vec<Statement>>,
+    address: Address,
+}
+
+/// The parts of the API's name in policies that the document states.
+#[derive(Debug, Default)]
+struct Address {
+    region: Option<String>,
+    api: Option<String>,
 }
 
 #[derive(Debug)]
@@ -33,7 +44,7 @@ struct Statement {
     is_allow: bool,
     /// Whether it is for every caller, without a condition.
     is_plain: bool,
-    resources: Vec<String>,
+    resources: Vec<Resource>,
 }
 
 impl Restrictions {
@@ -42,6 +53,7 @@ impl Restrictions {
         let policy = root.get(POLICY).map(|node| Policy {
             place: node.place,
             statements: statements(node),
+            address: Address::of(api),
         });
         let servers = root.get("servers").map_or(&[][..], Node::items).iter();
         let mut endpoints = servers.chain([root]).filter_map(|node| node.get(ENDPOINT));
@@ -78,25 +90,53 @@ fn endpoint(node: &Node, api: &Api<'_>) -> Option<Untranslated> {
     if node.intrinsic().is_some() {
         return fail(Code::UnresolvedFunction);
     }
-    let is_private = |kind: &Node| {
-        let text = kind.text().unwrap_or_default();
-        text.eq_ignore_ascii_case("private")
-    };
-    let mut types = node.get("types").map_or(&[][..], Node::items).iter();
-    let has_endpoints = node
-        .get("vpcEndpointIds")
-        .is_some_and(|ids| ids.is_list() && !ids.items().is_empty());
-    if types.any(is_private) || has_endpoints || node.get("type").is_some_and(is_private) {
-        return fail(Code::PrivateEndpoint);
+    match node.kind {
+        Kind::Map(_) => {}
+        Kind::Null => return None,
+        _ => return fail(Code::PrivateEndpoint),
+    }
+    if let Some(code) = node.entries().iter().find_map(seclusion) {
+        return fail(code);
     }
     let disabled = node.get("disableExecuteApiEndpoint")?;
     let mut hosts = api.servers.iter().map(Server::host);
-    let has_own_domain = hosts.any(|host| !host.is_empty() && !host.contains(DEFAULT_HOST));
+    let has_own_domain = hosts.any(is_own_domain);
     match disabled.flag() {
         Some(false) => None,
         _ if has_own_domain => None,
         _ => fail(Code::DisabledEndpoint),
     }
+}
+
+/// Returns the reason for which an entry of an endpoint's configuration makes the API private, or
+/// may make it private.
+fn seclusion(entry: &Entry) -> Option<Code> {
+    let value = &entry.value;
+    let items = match &value.kind {
+        Kind::Null => return None,
+        Kind::List(items) => &**items,
+        _ => std::slice::from_ref(value),
+    };
+    let is_public = |item: &Node| match entry.key.to_ascii_lowercase().as_str() {
+        "types" | "type" => item.text().is_some_and(|kind| {
+            kind.eq_ignore_ascii_case("edge") || kind.eq_ignore_ascii_case("regional")
+        }),
+        "vpcendpointids" => false,
+        _ => true,
+    };
+    let item = items.iter().find(|item| !is_public(item))?;
+    Some(match item.intrinsic() {
+        Some(_) => Code::UnresolvedFunction,
+        None => Code::PrivateEndpoint,
+    })
+}
+
+/// Returns whether a host is a name of its own for the API in the network.
+fn is_own_domain(host: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+    let is_local = host.ends_with(".localhost") || host.parse::<Ipv4Addr>().is_ok();
+    let is_name = host.contains('.') && host.bytes().all(is_part) && !is_local;
+    is_name && !host.to_ascii_lowercase().contains(DEFAULT_HOST)
 }
 
 impl Policy {
@@ -107,7 +147,7 @@ impl Policy {
         };
         let mut statements = statements.iter();
         statements
-            .all(|one| one.is_allow && one.is_plain && one.resources.iter().any(|r| is_all(r)))
+            .all(|one| one.is_allow && one.is_plain && self.address.allows(one, &every_request()))
             && self.statements.as_ref().is_some_and(|all| !all.is_empty())
     }
 
@@ -119,16 +159,66 @@ impl Policy {
         };
         let resource = resource(operation);
         let mut allows = statements.iter().filter(|one| one.is_allow && one.is_plain);
-        let is_allowed = allows.any(|one| one.resources.iter().any(|r| covers(r, &resource)));
+        let is_allowed = allows.any(|one| self.address.allows(one, &resource));
         let mut denies = statements.iter().filter(|one| !one.is_allow);
-        let is_denied = denies.any(|one| one.resources.iter().any(|r| touches(r, &resource)));
+        let is_denied = denies.any(|one| denies_some(one, &resource));
         !is_allowed || is_denied
     }
 }
 
-/// Returns whether the pattern of a resource is for every stage, method and path.
-fn is_all(resource: &str) -> bool {
-    covers(resource, &format!("{UNKNOWN}/{UNKNOWN}/{UNKNOWN_REST}"))
+impl Address {
+    fn of(api: &Api<'_>) -> Self {
+        let host = api.servers.first().map_or("", Server::host);
+        let Some((id, rest)) = host.split_once(DEFAULT_HOST) else {
+            return Self::default();
+        };
+        let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
+        let region = rest.split_once('.').map(|(region, _)| region.to_owned());
+        Self {
+            region,
+            api: is_id.then(|| id.to_owned()),
+        }
+    }
+
+    /// Returns whether a statement is for every request of `within`, which is what follows the API
+    /// in their names. What the document does not state about the owner of the API is what the
+    /// policy spells; an API that it does not state is met by a star alone.
+    fn allows(&self, statement: &Statement, within: &str) -> bool {
+        let unknown = UNKNOWN.to_string();
+        statement.resources.iter().any(|resource| match resource {
+            Resource::Name(pattern) => {
+                let [partition, region, account] = resource.owner();
+                let partition = partition.filter(|name| *name == "aws" || name.starts_with("aws-"));
+                let account = account.filter(|id| id.bytes().all(|b| b.is_ascii_digit()));
+                let region = self.region.as_deref().or(region);
+                let api = self.api.as_deref();
+                let [partition, region, account, api] =
+                    [partition, region, account, api].map(|part| part.unwrap_or(&unknown));
+                let name = format!("arn:{partition}:execute-api:{region}:{account}:{api}/{within}");
+                covers(pattern, &name)
+            }
+            Resource::WithinApi(pattern) => covers(pattern, within),
+            Resource::Unreadable => false,
+        })
+    }
+}
+
+/// Returns whether a statement may be for some request of `within`: what is not known may be
+/// anything.
+fn denies_some(statement: &Statement, within: &str) -> bool {
+    statement.resources.iter().any(|resource| match resource {
+        Resource::Name(pattern) => {
+            let name = format!("arn:{UNKNOWN}:execute-api:{UNKNOWN}:{UNKNOWN}:{UNKNOWN}/{within}");
+            touches(pattern, &name)
+        }
+        Resource::WithinApi(pattern) => touches(pattern, within),
+        Resource::Unreadable => true,
+    })
+}
+
+/// Returns every stage, method and path.
+fn every_request() -> String {
+    format!("{UNKNOWN}/{UNKNOWN}/{UNKNOWN_REST}")
 }
 
 /// Returns an operation as policies name it: `stage/METHOD/path`.
@@ -154,6 +244,9 @@ fn resource(operation: &Operation<'_>) -> String {
 }
 
 fn statements(policy: &Node) -> Option<Vec<Statement>> {
+    if policy.intrinsic().is_some() {
+        return None;
+    }
     let node = policy.get("Statement")?;
     let nodes = match node.is_list() {
         true => node.items(),
@@ -190,7 +283,7 @@ fn statement(node: &Node) -> Option<Statement> {
         .iter()
         .any(|action| matches!(*action, "execute-api:Invoke" | "execute-api:*" | "*"));
     let resources = texts(node.get("Resource")?)?;
-    let resources = resources.into_iter().map(within_api);
+    let resources = resources.into_iter().map(Resource::parse);
     Some(Statement {
         is_allow,
         is_plain: is_for_all && is_invoke && node.get("Condition").is_none(),
@@ -211,22 +304,5 @@ fn texts(node: &Node) -> Option<Vec<&str>> {
     match node.is_list() {
         true => node.items().iter().map(Node::text).collect(),
         false => Some(vec![node.text()?]),
-    }
-}
-
-/// Returns the part of a resource's pattern after the name of the API. `*` alone, and patterns
-/// whose star begins before it, are for everything.
-fn within_api(resource: &str) -> String {
-    let short = resource.strip_prefix("execute-api:/");
-    let rest = short.or_else(|| {
-        let parts: Vec<&str> = resource.splitn(6, ':').collect();
-        let [_, _, _, _, _, name] = *parts else {
-            return None;
-        };
-        name.split_once('/').map(|(_, rest)| rest)
-    });
-    match rest {
-        Some(rest) => rest.to_owned(),
-        None => "*".to_owned(),
     }
 }

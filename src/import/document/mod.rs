@@ -69,6 +69,15 @@ impl Document {
     pub fn resolve<'d>(&'d self, node: &'d Node) -> Result<&'d Node, DocumentError> {
         reference::resolve(&self.root, node)
     }
+
+    /// Returns a node and those that its `$ref` leads over, for nodes that may have other keys
+    /// beside it.
+    ///
+    /// # Errors
+    /// Returns an error for a `$ref` that cannot be followed.
+    pub fn steps<'d>(&'d self, node: &'d Node) -> Result<Vec<&'d Node>, DocumentError> {
+        reference::steps(&self.root, node)
+    }
 }
 
 fn not_text(bytes: &[u8], valid: usize) -> DocumentError {

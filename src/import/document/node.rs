@@ -149,12 +149,17 @@ impl Node {
     }
 
     /// Returns the name of the function, if the node is a call of CloudFormation, such as
-    /// `Fn::Sub` or `Ref`, whose value the file does not have.
+    /// `Fn::Sub` or `Ref`, whose value the file does not have; or if a call stands beside its
+    /// other keys, as `Fn::Transform` does, which may change each of them.
     #[must_use]
     pub fn intrinsic(&self) -> Option<&str> {
         match self.entries() {
             [only] if is_intrinsic(&only.key) => Some(&only.key),
-            _ => None,
+            entries => {
+                let mut keys = entries.iter().map(|entry| &*entry.key);
+                // A condition is called alone: beside others it is a name like them.
+                keys.find(|key| is_intrinsic(key) && *key != "Condition")
+            }
         }
     }
 

@@ -12,17 +12,25 @@ const MAX_HOPS: usize = 32;
 
 /// Returns the node that a node stands for.
 pub(super) fn resolve<'d>(root: &'d Node, node: &'d Node) -> Result<&'d Node, DocumentError> {
+    Ok(steps(root, node)?.last().copied().unwrap_or(node))
+}
+
+/// Returns a node and those that its `$ref` leads over, the last of which has none.
+pub(super) fn steps<'d>(root: &'d Node, node: &'d Node) -> Result<Vec<&'d Node>, DocumentError> {
     let mut at = node;
+    let mut steps = vec![node];
     for _ in 0..MAX_HOPS {
-        let Some(target) = at.get("$ref").and_then(Node::text) else {
-            return Ok(at);
+        let Some(target) = at.get("$ref") else {
+            return Ok(steps);
         };
+        let target = target.text().unwrap_or_default();
         let Some(pointer) = target.strip_prefix('#') else {
             let fault = Fault::RemoteReference(target.into());
             return Err(DocumentError::at(at.place, fault));
         };
         let next = follow(root, pointer);
         at = next.ok_or_else(|| DocumentError::at(at.place, broken(target)))?;
+        steps.push(at);
     }
     let target = node.get("$ref").and_then(Node::text).unwrap_or_default();
     let fault = Fault::ReferenceLoop(target.into());

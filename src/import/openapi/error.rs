@@ -30,6 +30,8 @@ pub enum ApiFault {
     Pattern(Box<str>, Box<str>),
     /// Two operations answer the same requests; the place is that of the first.
     SameOperation(Box<str>, Place),
+    /// An operation has a `$ref` beside other keys.
+    BesideReference,
     /// A `$ref` cannot be followed.
     Reference(DocumentError),
 }
@@ -71,6 +73,10 @@ impl fmt::Display for ApiFault {
             Self::SameOperation(name, first) => write!(
                 f,
                 "{name} answers the same requests as the operation at {first}"
+            ),
+            Self::BesideReference => write!(
+                f,
+                "the operation has a \"$ref\" beside other keys, of which one alone can count"
             ),
             Self::Reference(error) => error.fault.fmt(f),
         }

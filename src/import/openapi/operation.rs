@@ -132,8 +132,10 @@ pub(super) fn operations(document: &Document) -> Result<Vec<Operation<'_>>, ApiE
         let path = path(&entry.key);
         let path =
             path.ok_or_else(|| ApiError::at(entry.place, ApiFault::Path(entry.key.clone())))?;
-        let item = document.resolve(&entry.value)?;
-        of_item(root, path, item, &mut operations);
+        // Methods may stand beside a `$ref`.
+        for item in document.steps(&entry.value)? {
+            of_item(document, path, item, &mut operations)?;
+        }
     }
     refuse_twins(&operations)?;
     match operations.is_empty() {
@@ -150,29 +152,48 @@ fn path(key: &str) -> Option<&str> {
     }
 }
 
-fn of_item<'d>(root: &'d Node, path: &'d str, item: &'d Node, operations: &mut Vec<Operation<'d>>) {
+fn of_item<'d>(
+    document: &'d Document,
+    path: &'d str,
+    item: &'d Node,
+    operations: &mut Vec<Operation<'d>>,
+) -> Result<(), ApiError> {
+    let root = document.root();
     // The methods of a path that only a deployment knows: all of them, and nobody may call them.
-    if item.intrinsic().is_some() || !item.is_map() {
+    let is_open = item.intrinsic().is_some() || !item.is_map();
+    if is_open && item.get(ANY_METHOD).is_none() {
         operations.push(Operation {
             path,
             method: Method::Any,
             place: item.place,
             node: item,
             item,
-            security: Security::of(root, item),
+            security: Security::of(root, item, item),
         });
     }
     for entry in item.entries() {
         if let Some(method) = Method::of_key(&entry.key) {
+            let node = own(document, &entry.value)?;
             operations.push(Operation {
                 path,
                 method,
                 place: entry.place,
-                node: &entry.value,
+                node,
                 item,
-                security: Security::of(root, &entry.value),
+                security: Security::of(root, item, node),
             });
         }
+    }
+    Ok(())
+}
+
+/// Returns an operation, which may be a `$ref`. What stands beside one has no meaning.
+fn own<'d>(document: &'d Document, node: &'d Node) -> Result<&'d Node, ApiError> {
+    let steps = document.steps(node)?;
+    let has_more = |step: &&Node| step.get("$ref").is_some() && step.entries().len() > 1;
+    match steps.iter().copied().find(has_more) {
+        Some(step) => Err(ApiError::at(step.place, ApiFault::BesideReference)),
+        None => Ok(steps.last().copied().unwrap_or(node)),
     }
 }
 

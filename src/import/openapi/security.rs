@@ -54,12 +54,20 @@ pub struct Unreadable {
 }
 
 impl<'d> Security<'d> {
-    /// Returns the requirements of an operation of a document.
-    pub(super) fn of(root: &'d Node, operation: &'d Node) -> Self {
+    /// Returns the requirements of an operation of a document, which stands in `item`.
+    pub(super) fn of(root: &'d Node, item: &'d Node, operation: &'d Node) -> Self {
         if operation.intrinsic().is_some() || !operation.is_map() {
             return Self {
                 origin: Origin::Operation,
                 alternatives: Err(unreadable(operation)),
+            };
+        }
+        // A function beside the operation, or at the root, may change who may call it.
+        let mut around = [item, root].into_iter();
+        if let Some(node) = around.find(|node| node.intrinsic().is_some()) {
+            return Self {
+                origin: Origin::Operation,
+                alternatives: Err(unreadable(node)),
             };
         }
         let (origin, node) = match (operation.get("security"), root.get("security")) {

@@ -373,7 +373,7 @@ fn what_has_no_counterpart_is_listed_by_operation() {
     let imported = import(&integrated("/p", integration));
     assert_eq!(
         names(&imported),
-        "caching mapping-template open-document private-upstream response-mapping role"
+        "caching mapping-template open-document private-upstream response-mapping role unmapped"
     );
     let of_operation = imported
         .findings

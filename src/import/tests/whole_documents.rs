@@ -35,7 +35,7 @@ fn a_resource_policy_is_access_control() {
                 "[{}]",
                 allow.replace(
                     "execute-api:/*",
-                    "arn:aws:execute-api:eu-west-1:1:abc/*/*/*"
+                    "arn:aws:execute-api:eu-west-1:1:abc123/*/*/*"
                 )
             ),
             "",
