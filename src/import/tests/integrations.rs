@@ -379,7 +379,7 @@ fn what_has_no_counterpart_is_listed_by_operation() {
         .findings
         .iter()
         .filter(|f| f.operation.as_deref() == Some("ANY /p"));
-    assert_eq!(of_operation.count(), 5);
+    assert_eq!(of_operation.count(), 6);
     let imported = import(&integrated(
         "/p",
         &integration.replace("http://h", "https://h"),
