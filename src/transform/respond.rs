@@ -120,6 +120,17 @@ impl RespondField {
         &self.name
     }
 
+    /// Returns the references of the value.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        let (first, second) = match &self.value {
+            FieldValue::Fixed(_) => (None, None),
+            FieldValue::Template(template) => (Some(template), None),
+            FieldValue::Url(path, query) => (Some(path), query.as_ref()),
+        };
+        let templates = first.into_iter().chain(second);
+        templates.flat_map(|template| template.references().map(|(reference, _)| reference))
+    }
+
     /// Returns the value for a request; `None` if it refers to something that is absent.
     fn value(&self, facts: &impl Facts) -> Result<Option<HeaderValue>, &Reference> {
         let text = match &self.value {
@@ -151,13 +162,6 @@ fn url_text<'t>(
     query: Option<&Template>,
     facts: &impl Facts,
 ) -> Result<String, &'t Reference> {
-    for (reference, _) in path.references() {
-        if let Some(Value::Path(raw)) = facts.value(reference)
-            && !is_plain(raw)
-        {
-            return Err(reference);
-        }
-    }
     let mut text = match path.render(Escape::Url, facts) {
         Ok(text) => text,
         Err(RenderError::Absent(reference) | RenderError::Unfit(reference)) => {
@@ -170,12 +174,6 @@ fn url_text<'t>(
         text.push_str(&rendered.unwrap_or_default());
     }
     Ok(text)
-}
-
-/// Returns whether a raw part of a path is one to every reader of a URL. With `//` at its beginning
-/// it could name another host, and browsers read `\` as `/`; a route may allow both in its paths.
-fn is_plain(path: &str) -> bool {
-    !path.starts_with('/') && !path.contains("//") && !path.contains('\\')
 }
 
 fn default_type(body: &Template) -> RespondField {

@@ -160,6 +160,62 @@ fn a_field_that_a_rule_sets_is_never_the_clients() {
     );
 }
 
+const LOOSE: &str = r#"
+[[routes]]
+path    = "/go/**"
+methods = ["GET"]
+public  = true
+allow   = ["empty-segment", "backslash", "matrix"]
+[routes.response_headers.set]
+location     = "/{rest}"
+refresh      = "0; url=/{rest}"
+link         = "</{rest}>; rel=next"
+"set-cookie" = "t={rest}"
+
+[[routes]]
+path    = "/own/**"
+public  = true
+allow   = ["empty-segment", "backslash", "matrix"]
+respond = { headers = { refresh = "0; url=/{rest}" } }
+"#;
+
+// A route may let paths through that a browser reads as a host, or an application as two values.
+#[test]
+fn no_path_leaves_its_place_in_a_field() {
+    let stage = Stage::start(LOOSE);
+    let names = ["location", "refresh", "link", "set-cookie"];
+    for (path, expected) in [
+        (
+            "/go/a;Domain=evil.test",
+            [
+                Some("/a;Domain=evil.test"),
+                Some("0; url=/a%3BDomain=evil.test"),
+                Some("</a%3BDomain=evil.test>; rel=next"),
+                Some("t=a%3BDomain%3Devil.test"),
+            ],
+        ),
+        ("/go//evil.test", [None, None, None, Some("t=%2Fevil.test")]),
+        (
+            "/go/\\evil.test",
+            [None, None, None, Some("t=%5Cevil.test")],
+        ),
+    ] {
+        let answer = stage.gateway.send(&Request::get(path));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(names.map(|name| answer.field(name)), expected, "{path}");
+    }
+    let answer = stage.refused(&Request::get("/own/a;b"));
+    assert_eq!(answer.field("refresh"), Some("0; url=/a%3Bb"));
+    for path in ["/own//evil.test", "/own/\\evil.test"] {
+        let answer = stage.refused(&Request::get(path));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "unmappable_request")
+        );
+        assert_eq!(answer.field("refresh"), None);
+    }
+}
+
 const TARGETS: &str = r#"
 [[routes]]
 path    = "/orders/{id}"
@@ -303,6 +359,7 @@ fn a_reference_that_can_have_no_value_is_an_error() {
     let set = |value: &str| {
         format!("scopes = \"a\"\nrequest_headers = {{ set = {{ x-a = '{value}' }} }}")
     };
+    let answer = |keys: &str| format!("public = true\nrespond = {{ {keys} }}");
     for (keys, words) in [
         (set("{name}"), "\"{name}\" is not in the route's path"),
         (set("{id+}"), "\"{id+}\" is not in the route's path"),
@@ -329,6 +386,13 @@ fn a_reference_that_can_have_no_value_is_an_error() {
             "a rule cannot name \"host\"",
         ),
         ("scopes = \"a\"\nrewrite = \"/x?t=${query:t}\"".into(), "may hold a token"),
+        // In an answer as well, on a route that looks for no token.
+        (answer("headers = { x-a = \"${header:x-token}\" }"), "must not be in an answer"),
+        (answer("headers = { x-a = \"${header:x_token}\" }"), "must not be in an answer"),
+        (answer("headers = { location = \"/${query:T}\" }"), "must not be in an answer"),
+        (answer("headers = { location = \"/?a=${query:t}\" }"), "must not be in an answer"),
+        (answer("headers = { x-a = \"${header:cookie}\" }"), "must not be in an answer"),
+        (answer("body = \"${query:t}\""), "must not be in an answer"),
         ("scopes = \"a\"\nrewrite = \"/x/{name}\"".into(), "\"{name}\" is not in the route's path"),
         ("scopes = \"a\"\nrewrite = \"/x?a\"".into(), "is not \"name=value\""),
         (
@@ -350,6 +414,7 @@ fn a_reference_that_can_have_no_value_is_an_error() {
     }
     // The nearest rules that are valid.
     for keys in [
+        answer("headers = { x-a = \"${header:x-tokens}\" }, body = \"${query:tt}\""),
         set("{id} {rest+} {rest} ${claim:a.b} ${header:x-b} ${query:tt} ${request_id} {\"a\": 1}"),
         "scopes = \"a\"\nrewrite = \"/x/{id}-${claim:sub}?t=${claim:t}\"\nupstream_method = \"PUT\"".into(),
     ] {

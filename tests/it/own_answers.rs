@@ -99,6 +99,11 @@ fn a_redirect_has_the_path_of_its_request() {
         location(&gateway.send(&secure)),
         "https://shop.example.com/a"
     );
+    for host in ["shop.example.com:8443", "[2001:db8::1]:8443"] {
+        let secure = Request::get("/secure/a").field("Host", host);
+        let expected = format!("https://{host}/a");
+        assert_eq!(location(&gateway.send(&secure)), expected);
+    }
     assert!(upstream.arrivals().is_empty());
 }
 

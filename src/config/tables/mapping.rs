@@ -118,27 +118,44 @@ pub(super) fn refuse_tokens(
     reference: &Reference,
     span: Span,
 ) {
+    if may_hold_token(sources, reference) {
+        let message = format!("{subject}: \"{reference}\" may hold a token, which is not copied");
+        let hint = "\"forward_token\" says whether the upstream gets the token";
+        context.problem(Problem::at(span, message).hint(hint));
+    }
+}
+
+/// Reports a reference of an answer to a place of requests that holds a token on some route: a
+/// client that knows that route sends its token to the others as well.
+pub(super) fn refuse_tokens_in_answer(
+    context: &Context,
+    subject: &str,
+    sources: &[Source],
+    reference: &Reference,
+    span: Span,
+) {
+    if may_hold_token(sources, reference) {
+        let message = format!(
+            "{subject}: \"respond\": \"{reference}\" may hold a token, which must not be in an \
+             answer"
+        );
+        context.problem(Problem::at(span, message));
+    }
+}
+
+/// Returns whether a reference is to a place that holds credentials, or a token of some route, in
+/// any spelling.
+fn may_hold_token(sources: &[Source], reference: &Reference) -> bool {
     let place = match reference {
         Reference::Header(name) => {
-            let is_credential = CREDENTIALS
-                .iter()
-                .any(|own| is_twin(own.as_str(), name.as_str()));
-            if is_credential {
-                report_token(context, subject, reference, span);
-                return;
+            let mut credentials = CREDENTIALS.iter();
+            if credentials.any(|own| is_twin(own.as_str(), name.as_str())) {
+                return true;
             }
             Source::Header(name.clone())
         }
         Reference::Query(name) => Source::Query(name.clone()),
-        _ => return,
+        _ => return false,
     };
-    if sources.iter().any(|source| source.covers(&place)) {
-        report_token(context, subject, reference, span);
-    }
-}
-
-fn report_token(context: &Context, subject: &str, reference: &Reference, span: Span) {
-    let message = format!("{subject}: \"{reference}\" may hold a token, which is not copied");
-    let hint = "\"forward_token\" says whether the upstream gets the token";
-    context.problem(Problem::at(span, message).hint(hint));
+    sources.iter().any(|source| source.covers(&place))
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, COOKIE, DATE, HOST, LOCATION, PROXY_AUTHORIZATION,
-};
+use http::header::{CONTENT_TYPE, DATE, HOST, LOCATION};
 use http::{HeaderName, StatusCode};
 use serde_json::json;
 
@@ -12,7 +10,6 @@ use crate::config::language::document::{KeyValue, Kind, Value};
 use crate::config::language::json;
 use crate::config::language::{Count, Custom, DefaultKey, Key, Reader, Span, Str, Subtable, Table};
 use crate::route::Pattern;
-use crate::token::Source;
 use crate::transform::{
     Direction, Part, Place, Reference, Respond, RespondField, Template, has_parameter,
     header_rule_value, is_url,
@@ -76,22 +73,40 @@ pub(super) struct RouteFacts<'r> {
     pub(super) pattern: Option<&'r Pattern>,
     /// Set if a method of the route needs a token.
     pub(super) needs_token: bool,
-    pub(super) token_from: &'r [Source],
 }
 
-/// Returns the answer of a route, if the file states one.
-pub(super) fn respond(outer: &mut Reader<'_>, route: &RouteFacts<'_>) -> Option<Arc<Respond>> {
+/// The answer of a route, with the positions of what it refers to.
+pub(super) struct LocatedRespond {
+    pub(super) respond: Arc<Respond>,
+    pub(super) references: Vec<(Reference, Span)>,
+}
+
+/// Returns the answer of a route, if the file states one. Whether it refers to a place that may hold
+/// a token depends on all routes, and is checked once they are known.
+pub(super) fn respond(outer: &mut Reader<'_>, route: &RouteFacts<'_>) -> Option<LocatedRespond> {
     let subject = format!("{}: \"respond\"", outer.subject);
     let mut reader = outer.table_if_present(&RESPOND, subject)?;
     let status = StatusCode::from_u16(reader.get(&STATUS)).unwrap_or_default();
-    let fields = fields(&mut reader, route);
+    let mut references = Vec::new();
+    let fields = fields(&mut reader, route, &mut references);
     let body = body(&mut reader, route, status);
+    if let Some(body) = &body {
+        let span = reader.value_span(&BODY);
+        references.extend(body.references().map(|(found, _)| (found.clone(), span)));
+    }
     note_location(&reader, status, &fields);
     reader.finish();
-    Some(Arc::new(Respond::new(status, fields, body.as_ref())))
+    Some(LocatedRespond {
+        respond: Arc::new(Respond::new(status, fields, body.as_ref())),
+        references,
+    })
 }
 
-fn fields(reader: &mut Reader<'_>, route: &RouteFacts<'_>) -> Vec<RespondField> {
+fn fields(
+    reader: &mut Reader<'_>,
+    route: &RouteFacts<'_>,
+    references: &mut Vec<(Reference, Span)>,
+) -> Vec<RespondField> {
     let Some(value) = reader.value(&HEADERS) else {
         return Vec::new();
     };
@@ -108,6 +123,8 @@ fn fields(reader: &mut Reader<'_>, route: &RouteFacts<'_>) -> Vec<RespondField> 
             let message = format!("\"{}\" is written twice: keep one of them", entry.key);
             reader.problem(entry.key_span, message);
         }
+        let span = entry.value.span;
+        references.extend(field.references().map(|found| (found.clone(), span)));
         fields.push(field);
     }
     fields
@@ -185,30 +202,15 @@ fn template(
 
 /// Returns why an answer of the route cannot refer to this.
 fn objection(reference: &Reference, route: &RouteFacts<'_>) -> Option<&'static str> {
-    let is_token = match reference {
+    match reference {
         Reference::Parameter { name, is_open } => {
-            let pattern = route.pattern?;
-            let is_known = has_parameter(pattern, name, *is_open);
-            return (!is_known).then_some("is not in the route's path");
+            let is_known = has_parameter(route.pattern?, name, *is_open);
+            (!is_known).then_some("is not in the route's path")
         }
-        Reference::Claim(_) => {
-            return (!route.needs_token).then_some("has no value: the route reads no token");
-        }
-        Reference::Variable(_) => return Some("is no variable"),
-        Reference::Header(name) => may_hold_token(name, route),
-        Reference::Query(name) => route
-            .token_from
-            .iter()
-            .any(|source| matches!(source, Source::Query(own) if **own == **name)),
-        _ => false,
-    };
-    is_token.then_some("may hold a token, which must not be in an answer")
-}
-
-fn may_hold_token(field: &HeaderName, route: &RouteFacts<'_>) -> bool {
-    let mut sources = route.token_from.iter();
-    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(field)
-        || sources.any(|source| matches!(source, Source::Header(own) if own == field))
+        Reference::Claim(_) if !route.needs_token => Some("has no value: the route reads no token"),
+        Reference::Variable(_) => Some("is no variable"),
+        _ => None,
+    }
 }
 
 /// Checks the characters of a header value, in which references stand for some text.

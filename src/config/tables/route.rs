@@ -38,7 +38,7 @@ use crate::net::Url;
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, Distinct, HostPattern, MethodPattern, Pattern};
 use crate::token::{ForwardedClaim, Source};
-use crate::transform::{Cors, HeaderRules, Origins, Rewrite};
+use crate::transform::{Cors, HeaderRules, Origins, Reference, Rewrite};
 
 /// A route. The settings of its group and of `[defaults]` are already applied.
 #[derive(Clone, Debug)]
@@ -262,6 +262,8 @@ pub(super) struct LocatedRoute {
     pub(super) rewrite: Span,
     /// The header rules for requests, which must not name a field of a forwarded claim.
     pub(super) request_rules: Option<Arc<LocatedRules>>,
+    /// The references of `respond`, with their positions.
+    pub(super) answered: Vec<(Reference, Span)>,
 }
 
 impl Resource {
@@ -309,9 +311,12 @@ pub(super) fn route(
     let facts = RouteFacts {
         pattern: pattern.as_ref(),
         needs_token: needs_token(&methods),
-        token_from: &shared.token_sources(),
     };
-    let respond = respond(&mut reader, &facts);
+    let answer = respond(&mut reader, &facts);
+    let (respond, answered) = match answer {
+        Some(located) => (Some(located.respond), located.references),
+        None => (None, Vec::new()),
+    };
     let handler = handler(&reader, &shared, &methods, respond);
     check_shared(&reader, &shared, &methods);
     refuse_for_functions(&reader, &shared, names, &[&REWRITE, &UPSTREAM_METHOD]);
@@ -371,6 +376,7 @@ pub(super) fn route(
         path,
         rewrite: rewrite_span,
         request_rules: shared.request_headers,
+        answered,
     })
 }
 

@@ -7,7 +7,7 @@ use super::errors::Errors;
 use super::group::group;
 use super::group_answers::{self, Group};
 use super::header_rules::check_claims;
-use super::mapping::refuse_tokens;
+use super::mapping::{refuse_tokens, refuse_tokens_in_answer};
 use super::names::Names;
 use super::route::{Inherited, LocatedRoute, Resource, Route, route};
 use super::shared::defaults;
@@ -107,6 +107,9 @@ fn check_token_references(context: &Context, all: &[LocatedRoute]) {
         let rules = located.request_rules.iter();
         for (reference, span) in rules.flat_map(|rules| rules.references()) {
             refuse_tokens(context, &subject, &sources, reference, span);
+        }
+        for (reference, span) in &located.answered {
+            refuse_tokens_in_answer(context, &subject, &sources, reference, *span);
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+use super::url;
 
 /// The value of a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +27,15 @@ pub enum Escape {
     /// percent-encoded as UTF-8, and so are `%`, `,`, and blanks at both ends. Different texts have
     /// different values. The value of a header field keeps its `%` and `,`.
     Header,
-    /// A URL or a cookie in a header value, such as that of `Location`: as [`Escape::Path`].
+    /// A URL that is the whole header value, such as that of `Location`. A value is one segment. A
+    /// part of the request's path stays as it came, if it stands in the path of the URL, and does
+    /// not fit if it could begin a host there. `${header:host}` directly behind `://` is an authority.
     Url,
+    /// A URL between other texts of a header value, such as that of `Link`: as [`Escape::Url`], and
+    /// the characters that end such a URL are percent-encoded.
+    Link,
+    /// A part of a cookie: one percent-encoded segment, for a part of the request's path as well.
+    Cookie,
     /// One segment of a path, percent-encoded. A part of the request's path stays as it came. A
     /// segment that is empty, `.`, `..`, or has a control character does not fit.
     Path,
@@ -55,14 +64,25 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b' ');
 
+/// The characters that end a URL between other texts.
+const LINK: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'\'')
+    .add(b'<')
+    .add(b'>')
+    .add(b',')
+    .add(b';');
+
 impl Escape {
     /// Returns the rule for the values in a header field of this name: most fields hold a text, and
     /// some hold a URL or a cookie, in which a value must not begin another component.
     #[must_use]
     pub fn of_field(name: &HeaderName) -> Self {
         match name.as_str() {
-            "location" | "content-location" | "refresh" | "link" | "x-accel-redirect"
-            | "x-sendfile" | "cookie" | "set-cookie" => Self::Url,
+            "location" | "content-location" | "x-accel-redirect" | "x-sendfile" => Self::Url,
+            "refresh" | "link" => Self::Link,
+            "cookie" | "set-cookie" => Self::Cookie,
             _ => Self::Header,
         }
     }
@@ -77,11 +97,15 @@ impl Escape {
                 out.push_str(path);
                 return is_fit_path(path);
             }
-            (Self::Url, Value::Path(path)) => {
+            (Self::Url, Value::Path(path)) if url::is_in_path(out) => {
                 push_field(out, path.as_bytes());
-                return is_fit_path(path);
+                return is_fit_path(path) && url::is_plain(path);
             }
-            (Self::Path | Self::Url, _) => {
+            (Self::Link, Value::Path(path)) if url::is_in_path(url::last(out)) => {
+                out.extend(percent_encode(path.as_bytes(), LINK));
+                return is_fit_path(path) && url::is_plain(path);
+            }
+            (Self::Path | Self::Url | Self::Link | Self::Cookie, _) => {
                 let bytes = value.bytes();
                 out.extend(percent_encode(&bytes, SEGMENT));
                 return is_fit(&bytes);
@@ -95,7 +119,30 @@ impl Escape {
     }
 }
 
+impl Escape {
+    /// Returns whether a value behind this text is the host of a URL.
+    pub(super) fn takes_authority(self, out: &str) -> bool {
+        matches!(self, Self::Url | Self::Link) && out.ends_with("://")
+    }
+
+    /// Returns whether the text is, or ends with, the first slash of a URL without a host.
+    pub(super) fn is_at_root(self, out: &str) -> bool {
+        match self {
+            Self::Url => out == "/",
+            Self::Link => url::last(out) == "/",
+            _ => false,
+        }
+    }
+}
+
 impl Value<'_> {
+    /// Appends the value as the host of a URL, with its port. Returns `false` if it is none.
+    pub(super) fn write_authority(&self, out: &mut String) -> bool {
+        let text = self.text();
+        out.push_str(&text);
+        url::is_authority(&text)
+    }
+
     /// Returns the decoded value, the items of a list joined by commas.
     fn bytes(&self) -> Cow<'_, [u8]> {
         match self {

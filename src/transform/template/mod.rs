@@ -10,11 +10,14 @@ mod parameter;
 mod parser;
 mod place;
 mod reference;
+mod url;
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
+
+use http::header::HOST;
 
 pub use error::{RenderError, TemplateError, TemplateFault};
 pub use escape::{Escape, Value};
@@ -160,15 +163,32 @@ impl Template {
     /// [`RenderError`]: a value is absent, or cannot stand in this place.
     pub fn render(&self, escape: Escape, facts: &impl Facts) -> Result<String, RenderError<'_>> {
         let mut out = String::new();
+        // The reference behind the first slash of a URL whose value is empty.
+        let mut gap = None;
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => out.push_str(text),
+                Piece::Text(text) => match gap.take() {
+                    // Both slashes would begin a host.
+                    Some(reference) if text.starts_with('/') => {
+                        return Err(RenderError::Unfit(reference));
+                    }
+                    _ => out.push_str(text),
+                },
                 Piece::Reference(reference, _) => {
                     let value = facts.value(reference);
                     let value = value.ok_or(RenderError::Absent(reference))?;
-                    if !escape.write(&mut out, &value) {
+                    let before = out.len();
+                    let is_fit = match reference {
+                        Reference::Header(HOST) if escape.takes_authority(&out) => {
+                            value.write_authority(&mut out)
+                        }
+                        _ => escape.write(&mut out, &value),
+                    };
+                    if !is_fit {
                         return Err(RenderError::Unfit(reference));
                     }
+                    let is_gap = out.len() == before && escape.is_at_root(&out);
+                    gap = is_gap.then_some(reference);
                 }
             }
         }

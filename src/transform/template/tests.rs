@@ -250,6 +250,9 @@ fn a_value_is_one_segment_of_a_path() {
     }
     for path in [".", "..", "%2e%2E", "a/../b", "a%00", "a%0A", "a\n"] {
         assert_eq!(rendered(Escape::Path, Value::Path(path)), None, "{path:?}");
+        for name in ["location", "refresh"] {
+            assert_eq!(field(name, "/{rest}", path), None, "{path:?}");
+        }
     }
 }
 
@@ -264,11 +267,140 @@ fn a_value_does_not_leave_its_component_of_a_url() {
     for (value, expected) in [
         (text("evil.example?"), "evil.example%3F"),
         (text("//evil"), "%2F%2Fevil"),
-        (Value::Path("a%3Fb/c,d"), "a%3Fb/c,d"),
-        (Value::Path("é"), "%C3%A9"),
+        (Value::Path("a:b"), "a%3Ab"),
     ] {
         assert_eq!(written(Escape::Url, value), expected);
     }
+}
+
+/// Returns the value of a field for a path.
+fn field(name: &'static str, text: &str, path: &'static str) -> Option<String> {
+    let facts = Request(vec![(parameter("rest"), Value::Path(path))]);
+    let template = Template::parse(text, &Place::RESPONSE).unwrap();
+    let escape = Escape::of_field(&HeaderName::from_static(name));
+    template.render(escape, &facts).ok()
+}
+
+#[test]
+fn no_path_begins_another_part_of_a_field() {
+    for (name, text, path, expected) in [
+        ("location", "/{rest}", "a%3Fb/c,d;e", Some("/a%3Fb/c,d;e")),
+        ("location", "/{rest}", "é", Some("/%C3%A9")),
+        ("location", "/{rest}", "", Some("/")),
+        (
+            "location",
+            "https://a.test/{rest}",
+            "b/c",
+            Some("https://a.test/b/c"),
+        ),
+        ("location", "/x?{rest}", "a&b=c", Some("/x?a%26b%3Dc")),
+        (
+            "location",
+            "https://a.test{rest}",
+            ".b/c@d",
+            Some("https://a.test.b%2Fc%40d"),
+        ),
+        ("location", "//{rest}", "b/c", Some("//b%2Fc")),
+        ("location", "{rest}", "a:b/c", Some("a%3Ab%2Fc")),
+        ("location", "/{rest}", "/evil.test", None),
+        ("location", "/{rest}", "a\\evil.test", None),
+        ("location", "/{rest}/x", "", None),
+        (
+            "location",
+            "https://a.test/{rest}/x",
+            "",
+            Some("https://a.test//x"),
+        ),
+        ("content-location", "/{rest}", "/evil.test", None),
+        ("x-accel-redirect", "/{rest}", "/evil", None),
+        ("refresh", "0; url=/{rest}", "a/b=c", Some("0; url=/a/b=c")),
+        (
+            "refresh",
+            "0; url=/{rest}",
+            "a;b,c",
+            Some("0; url=/a%3Bb%2Cc"),
+        ),
+        (
+            "refresh",
+            "0; url='/{rest}'",
+            "a'b\"c",
+            Some("0; url='/a%27b%22c'"),
+        ),
+        ("refresh", "0; url={rest}", "a:b", Some("0; url=a%3Ab")),
+        ("refresh", "0; url=/{rest}", "/evil.test", None),
+        ("refresh", "0; url=/{rest}/x", "", None),
+        (
+            "link",
+            "</{rest}>; rel=next",
+            "a/b",
+            Some("</a/b>; rel=next"),
+        ),
+        (
+            "link",
+            "</{rest}>; rel=next",
+            "a>;<b",
+            Some("</a%3E%3B%3Cb>; rel=next"),
+        ),
+        (
+            "link",
+            "</x>; title={rest}",
+            "a;b",
+            Some("</x>; title=a%3Bb"),
+        ),
+        ("link", "</{rest}>", "/evil.test", None),
+        ("link", "</{rest}>", "\\evil.test", None),
+        (
+            "set-cookie",
+            "t={rest}",
+            "a;Domain=b",
+            Some("t=a%3BDomain%3Db"),
+        ),
+        (
+            "set-cookie",
+            "t={rest}; Path=/{rest}",
+            "a%3Bb/c",
+            Some("t=a%3Bb%2Fc; Path=/a%3Bb%2Fc"),
+        ),
+        ("set-cookie", "t={rest}", "a%0A", None),
+        ("cookie", "t={rest}", "a; b", Some("t=a%3B%20b")),
+    ] {
+        let found = field(name, text, path);
+        assert_eq!(found.as_deref(), expected, "{name}: {text} {path}");
+    }
+}
+
+#[test]
+fn the_host_behind_a_scheme_is_an_authority_and_nothing_else() {
+    let host = |text: &str, value: &'static [u8]| {
+        let facts = Request(vec![(Reference::Header(HOST), Value::Field(value))]);
+        let template = Template::parse(text, &Place::RESPOND).unwrap();
+        template.render(Escape::Url, &facts).ok()
+    };
+    for value in [
+        "a.test",
+        "a_b.test:8443",
+        "192.0.2.1:1",
+        "[2001:db8::1]",
+        "[::1]:443",
+    ] {
+        let expected = format!("https://{value}/");
+        assert_eq!(
+            host("https://${header:host}/", value.as_bytes()),
+            Some(expected)
+        );
+    }
+    for value in [
+        "", ":80", "a:", "a:b", "a:65536", "a:+1", "a@b", "a/b", "a?b", "a#b", "a\\b", "a%2Fb",
+        "[::1", "[::1]a", "[a]", "::1", "a b", "é", "a:1:2",
+    ] {
+        assert_eq!(
+            host("https://${header:host}/", value.as_bytes()),
+            None,
+            "{value}"
+        );
+    }
+    // Elsewhere it is a value as any other.
+    assert_eq!(host("/${header:host}", b"a:1").as_deref(), Some("/a%3A1"));
 }
 
 #[test]
