@@ -23,7 +23,9 @@ impl Facts for Told<'_> {
         let text = match reference {
             Reference::RequestId => self.request_id.as_bytes(),
             Reference::Reason => self.code.as_bytes(),
-            Reference::Detail => self.detail.as_bytes(),
+            // The gateway's own sentence: what is read as a list or decoded in other values is a
+            // character here.
+            Reference::Detail => return Some(Value::Field(self.detail.as_bytes())),
             Reference::Route => self.route.as_bytes(),
             // The configuration takes no others here.
             _ => return None,

@@ -284,6 +284,7 @@ fn answer_reason(error: &AnswerError) -> Reason {
         | AnswerError::Base64
         | AnswerError::FieldName(_)
         | AnswerError::FieldValue(_)
+        | AnswerError::FieldTwice(_)
         | AnswerError::TooManyFields
         | AnswerError::FieldsTooLong => Reason::FunctionAnswer,
     }

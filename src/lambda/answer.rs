@@ -1,6 +1,7 @@
 //! The answer of a function: what it returns, as an HTTP response.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -135,39 +136,42 @@ impl Answer {
         collected.add_fields(members)?;
         collected.add_cookies(members.cookies)?;
         let mut fields = collected.fields;
-        let has_content = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let body = body(members)?;
+        let has_content = !matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        );
         if has_content && !fields.contains_key(CONTENT_TYPE) {
             fields.insert(CONTENT_TYPE, JSON);
         }
         Ok(Self {
             status,
             fields,
-            body: body(members)?,
+            body: if has_content { body } else { Bytes::new() },
         })
     }
 }
 
 impl Collected {
-    /// Adds `headers` and `multiValueHeaders`. A value that both have is added once.
+    /// Adds `headers` and `multiValueHeaders`. A value that both have is added once. In `headers`
+    /// each field has one value: which of two spellings counts, is for the function to say.
     fn add_fields(&mut self, members: &Members<'_>) -> Result<(), AnswerError> {
         let single = FieldList::single(members.headers, self.limits.fields)?;
         let multiple = FieldList::multiple(members.multi_value_headers, self.limits.fields)?;
+        let mut names = HashSet::new();
         for (name, value) in &single.0 {
+            let field = field_name(name)?;
+            if !names.insert(field.clone()) {
+                return Err(AnswerError::FieldTwice(field.as_str().into()));
+            }
             if !multiple.has(name, value) {
-                self.add(name, value)?;
+                self.append(field, value)?;
             }
         }
         for (name, value) in &multiple.0 {
-            self.add(name, value)?;
+            self.append(field_name(name)?, value)?;
         }
         Ok(())
-    }
-
-    fn add(&mut self, name: &str, value: &str) -> Result<(), AnswerError> {
-        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-            return Err(AnswerError::FieldName(cut(name)));
-        };
-        self.append(name, value)
     }
 
     /// Adds each cookie as a field of its own.
@@ -192,7 +196,9 @@ impl Collected {
     }
 
     fn append(&mut self, name: HeaderName, value: &str) -> Result<(), AnswerError> {
-        let Ok(value) = HeaderValue::from_bytes(value.trim_ascii().as_bytes()) else {
+        // Blanks around a value are none of it; a line break is refused there as elsewhere.
+        let trimmed = value.trim_matches([' ', '\t']);
+        let Ok(value) = HeaderValue::from_bytes(trimmed.as_bytes()) else {
             return Err(AnswerError::FieldValue(name.as_str().into()));
         };
         self.bytes += name.as_str().len() + value.len();
@@ -205,6 +211,10 @@ impl Collected {
         self.fields.append(name, value);
         Ok(())
     }
+}
+
+fn field_name(text: &str) -> Result<HeaderName, AnswerError> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| AnswerError::FieldName(cut(text)))
 }
 
 /// Returns the error for an answer that says nothing of itself.

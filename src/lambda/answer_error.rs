@@ -45,6 +45,8 @@ pub enum AnswerError {
     FieldName(Box<str>),
     /// The header field of this name has a value that HTTP does not allow.
     FieldValue(Box<str>),
+    /// `headers` has the field of this name twice, in spellings that differ in case or not.
+    FieldTwice(Box<str>),
     /// It has more header fields than the limit (`response_head_fields`).
     TooManyFields,
     /// Its header fields have more bytes than the limit (`response_head_bytes`).
@@ -130,6 +132,9 @@ impl AnswerError {
                     "the value of its header field {} is not allowed",
                     Quoted(name)
                 )
+            }
+            Self::FieldTwice(name) => {
+                write!(f, "its \"headers\" has {} twice", Quoted(name))
             }
             Self::TooManyFields => {
                 f.write_str("it has too many header fields (response_head_fields)")

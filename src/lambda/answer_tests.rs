@@ -74,6 +74,15 @@ fn an_answer_becomes_a_response() {
             b"",
         ),
         (r#"{"statusCode":204}"#, 204, &[], b""),
+        (r#"{"statusCode":204,"body":"a"}"#, 204, &[], b""),
+        (r#"{"statusCode":205,"body":"a"}"#, 205, &[], b""),
+        (r#"{"statusCode":304,"body":"a"}"#, 304, &[], b""),
+        (
+            r#"{"statusCode":206,"body":"a","headers":{"x-a":"\t b\tc "}}"#,
+            206,
+            &[("content-type", "application/json"), ("x-a", "b\tc")],
+            b"a",
+        ),
         (
             r#"{"statusCode":304,"headers":{"etag":"\"a\""}}"#,
             304,
@@ -228,6 +237,30 @@ fn an_answer_of_another_form_is_refused_in_both_formats() {
             AnswerError::FieldValue("a".into()),
         ),
         (
+            r#"{"statusCode":200,"headers":{"A":"b\n"}}"#,
+            AnswerError::FieldValue("a".into()),
+        ),
+        (
+            r#"{"statusCode":200,"multiValueHeaders":{"a":["\r\nb"]}}"#,
+            AnswerError::FieldValue("a".into()),
+        ),
+        (
+            r#"{"statusCode":200,"headers":{"A":"\fb"}}"#,
+            AnswerError::FieldValue("a".into()),
+        ),
+        (
+            r#"{"statusCode":200,"headers":{"Content-Type":"a","content-type":"b"}}"#,
+            AnswerError::FieldTwice("content-type".into()),
+        ),
+        (
+            r#"{"statusCode":200,"headers":{"a":"b","a":"b"}}"#,
+            AnswerError::FieldTwice("a".into()),
+        ),
+        (
+            r#"{"statusCode":200,"headers":{"A":"b","a":"c"},"multiValueHeaders":{"a":["b"]}}"#,
+            AnswerError::FieldTwice("a".into()),
+        ),
+        (
             r#"{"statusCode":200,"statusCode":201}"#,
             AnswerError::Twice("statusCode"),
         ),
@@ -350,7 +383,7 @@ fn an_answer_of_many_small_values_is_no_tree() {
 
 #[test]
 fn no_change_of_a_byte_makes_an_answer_that_http_does_not_allow() {
-    let answer = r#"{"statusCode":"200","headers":{"a":"b\n"},"multiValueHeaders":{"c":[1,null]},
+    let answer = r#"{"statusCode":"200","headers":{"a":"b\t"},"multiValueHeaders":{"c":[1,null]},
                     "cookies":["d"],"body":"ZQ==","isBase64Encoded":true}"#;
     let mut parsed = 0;
     for at in 0..answer.len() {

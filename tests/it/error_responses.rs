@@ -43,8 +43,9 @@ routes   = [{ path = "/read", methods = { GET = "read" } }]
 profile = "rfc6750"
 
 [[groups.errors.responses]]
-for  = "4xx"
-body = "${detail}"
+for     = "4xx"
+body    = "${detail}"
+headers = { "x-detail" = "${detail}" }
 
 [[groups.errors.responses]]
 for    = "token_expired"
@@ -142,6 +143,11 @@ fn an_entry_of_the_group_goes_before_those_of_the_file() {
     assert_eq!(
         answer.field("content-type"),
         Some("text/plain; charset=utf-8")
+    );
+    // The gateway's own sentence is no value of a client.
+    assert_eq!(
+        answer.field("x-detail"),
+        Some("This needs an access token, and the request has none.")
     );
     // The challenge of a 401 stays, whatever an entry says.
     assert_eq!(answer.challenge("scope").as_deref(), Some("read"));

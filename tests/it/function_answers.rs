@@ -123,6 +123,22 @@ fn the_framing_of_an_answer_is_the_gateways() {
 }
 
 #[test]
+fn a_status_without_content_has_none() {
+    let function = Function::open("2.0");
+    let mut client = function.gateway.connect();
+    for status in [204, 205, 304] {
+        for method in ["GET", "HEAD"] {
+            function.returns(&format!(r#"{{"statusCode": {status}, "body": "body"}}"#));
+            let answer = client.send(&Request::new(method, "/"));
+            assert_eq!((answer.status, answer.text().as_str()), (status, ""));
+            assert_ne!(answer.field("content-length"), Some("4"), "{method}");
+        }
+    }
+    function.returns(r#"{"statusCode": 200, "body": "body"}"#);
+    assert_eq!(client.send(&Request::get("/")).text(), "body");
+}
+
+#[test]
 fn a_function_that_failed_tells_the_client_nothing() {
     let error = r#"{"errorType": "hidden.Error", "errorMessage": "hidden", "stackTrace": []}"#;
     for format in ["1.0", "2.0"] {
@@ -174,6 +190,8 @@ fn what_is_no_answer_is_refused() {
         "{\"statusCode\":600,\"body\":\"hidden\"}",
         "{\"statusCode\":200,\"headers\":{\"a\":\"b\\r\\nx-hidden: 1\"}}",
         "{\"statusCode\":200,\"headers\":{\"a\":\"b\\nhidden\"}}",
+        "{\"statusCode\":200,\"headers\":{\"a\":\"hidden\\r\\n\"}}",
+        "{\"statusCode\":200,\"headers\":{\"Hidden\":\"a\",\"hidden\":\"b\"}}",
         "{\"statusCode\":200,\"headers\":{\"a\\r\\nhidden\":\"b\"}}",
         "{\"statusCode\":200,\"multiValueHeaders\":{\"a\":[\"hidden\\u0000\"]}}",
         &many,

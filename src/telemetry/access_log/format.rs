@@ -23,6 +23,9 @@ const MAX_LINE: usize = 64 << 10;
 /// The most bytes of a value.
 const MAX_VALUE: usize = 8 << 10;
 
+/// The variable whose value is a whole string of JSON, with its quotation marks.
+const QUOTED: &str = "error.messageString";
+
 /// The value of a variable that has none.
 const ABSENT: &str = "-";
 
@@ -213,7 +216,14 @@ impl AccessFormat {
                 Piece::Claim(name) => claim(name, line.token.as_ref()),
             };
             let value = value.filter(|value| !value.is_empty());
+            let is_quoted = matches!(piece, Piece::Variable(name) if *name == QUOTED);
+            if is_quoted {
+                out.push(b'"');
+            }
             push_value(out, value.as_deref().unwrap_or(ABSENT), MAX_VALUE);
+            if is_quoted {
+                out.push(b'"');
+            }
         }
         out.push(b'\n');
     }
@@ -522,6 +532,17 @@ mod tests {
                 ..context()
             };
             assert_eq!(written(format, &line, &context), shown);
+        }
+    }
+
+    #[test]
+    fn the_message_string_is_a_string_of_json() {
+        let format = r#"{"a":$context.error.messageString,"b":"$context.error.message"}"#;
+        for (detail, shown) in [(Some("no \"x\"\n"), "no \"x\"\n"), (None, "-")] {
+            let line = AccessLine { detail, ..line() };
+            let text = written(format, &line, &context());
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((&json["a"], &json["b"]), (&shown.into(), &shown.into()));
         }
     }
 
