@@ -78,6 +78,12 @@ fn an_answer_becomes_a_response() {
         (r#"{"statusCode":205,"body":"a"}"#, 205, &[], b""),
         (r#"{"statusCode":304,"body":"a"}"#, 304, &[], b""),
         (
+            r#"{"statusCode":204,"headers":{"Set-Cookie":"a=1","set-cookie":"b=2"}}"#,
+            204,
+            &[("set-cookie", "a=1"), ("set-cookie", "b=2")],
+            b"",
+        ),
+        (
             r#"{"statusCode":206,"body":"a","headers":{"x-a":"\t b\tc "}}"#,
             206,
             &[("content-type", "application/json"), ("x-a", "b\tc")],
