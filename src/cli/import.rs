@@ -58,7 +58,7 @@ struct Settings {
     /// An audience of the tokens of a security scheme; may be repeated
     #[arg(long, value_name = "SCHEME=VALUE", value_parser = pair)]
     audience: Vec<(String, String)>,
-    /// What becomes of the path in the document's server: the stage (a prefix that upstreams do not
+    /// The use of the path in the document's server: the stage (a prefix that upstreams do not
     /// get), nothing (ignore), the beginning of each path (prepend), or that without its first
     /// segment (split); by default, stage for exports and prepend for other documents
     #[arg(long, value_name = "MODE", hide_possible_values = true)]

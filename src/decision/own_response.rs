@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::config::ErrorResponse;
 use crate::transform::{Escape, Facts, Reference, Value};
 
-/// What an answer may tell: nothing that the answer of the profile does not tell as well.
+/// The values that an answer may show: only those that the answer of the profile shows, too.
 pub(super) struct Told<'a> {
     pub(super) request_id: &'a HeaderValue,
     /// The code of the gateway's own answer. The reason of the log would tell a forger which check

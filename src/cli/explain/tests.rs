@@ -249,7 +249,7 @@ fn a_token_is_presumed_where_the_route_looks() {
         "the token of the file (without \"Bearer\") is presumed in authorization:bearer, where \
          the route looks for one",
     );
-    // What is denied looks for no token.
+    // A denied route looks for no token.
     let denied = report_with("PATCH /orders/1 --token-file FILE", "x");
     has(
         &denied,

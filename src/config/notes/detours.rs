@@ -139,7 +139,7 @@ impl<'c> Detours<'c> {
         let path = sample(&route.pattern);
         let mut trials = match (self.address(route), &route.handler) {
             (Some(address), _) => self.other_ways(route, address, &path),
-            // What an upstream would have got is not known.
+            // The path for an upstream is not known.
             (None, Handler::Nobody) => Vec::new(),
             (None, _) => return Vec::new(),
         };

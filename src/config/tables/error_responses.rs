@@ -59,7 +59,7 @@ pub(super) struct Responses {
     pub(super) count: usize,
 }
 
-/// What an entry is for.
+/// The refusals that an entry answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Reason(Reason),

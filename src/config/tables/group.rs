@@ -92,7 +92,7 @@ const ROUTES: Key<Subtables> = Key::new("routes", Subtables(&route::GROUP_TABLE)
     .not(&["route"])
     .example("[[groups.routes]]");
 
-/// What a group states.
+/// The settings of a group.
 pub(super) struct GroupParts {
     pub(super) routes: Vec<LocatedRoute>,
     /// The settings for paths that no route has; `None` if the prefix or the host is invalid.

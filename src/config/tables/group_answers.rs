@@ -1,4 +1,4 @@
-//! What groups state for requests that no route answers.
+//! The settings of groups for requests that no route answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the entries of `[issuers]` may share. Entries with one `issuer` have the same keys, which are
-//! fetched once: everything that says how keys are obtained is the same in all of them.
+//! The rules for entries of `[issuers]` with one issuer. They have the same keys, which are fetched
+//! once: everything that says how keys are obtained is the same in all of them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
