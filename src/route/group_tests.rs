@@ -65,9 +65,10 @@ impl Trial<'_> {
         };
         let (found, rule) = (&self.rules[self.found], &self.rules[other]);
         let group = self.reference.group_of(other);
-        if reading.changed & !spelled(&found.pattern) == 0
-            || group.is_some() && group == found.method_fallthrough
-        {
+        // Within the group a method that no pattern has is 405 for every path, and opens nothing.
+        let is_same_group = group.is_some() && group == found.method_fallthrough;
+        let is_lacking = matches!(verdict, Verdict::Method(_));
+        if reading.changed & !spelled(&found.pattern) == 0 || is_same_group && is_lacking {
             return false;
         }
         let raw: Vec<String> = path[1..].split('/').map(decode).collect();

@@ -108,44 +108,81 @@ fn a_route_is_released_by_the_stricter_one_alone() {
     }
 }
 
+// A method that `/admin` lacks goes on to `/**` of its group; one that it has is compared.
 #[test]
-fn groups_that_fall_through_are_as_they_stand_among_themselves() {
-    let table = |groups: [Option<usize>; 2]| {
+fn a_group_that_falls_through_is_compared_by_the_methods_that_a_path_has() {
+    let table = |groups: [Option<usize>; 2], admin: u8, rest: u8| {
         let mut rules: Vec<_> = ["GET /admin", "ANY /**"]
             .iter()
             .map(|text| rule(0, text))
             .collect();
-        rules[0].value.passes = 1;
         for (rule, group) in rules.iter_mut().zip(groups) {
             rule.method_fallthrough = group;
         }
+        rules[0].value.passes = admin;
+        rules[1].value.passes = rest;
         Table::new(rules).unwrap()
     };
-    let found =
-        |groups, method: Method, path| table(groups).find(&target(&method, None, path)).is_ok();
-    for (method, path) in [
-        (Method::GET, "/Admin"),
-        (Method::POST, "/admin/"),
-        (Method::POST, "/admin"),
+    let found = |table: &Table<Line>, method: &Method, path| {
+        table.find(&target(method, None, path)).is_ok()
+    };
+    let one = table([Some(0), Some(0)], 1, 3);
+    for (method, path, expected) in [
+        (Method::GET, "/Admin", false),
+        (Method::GET, "/admin/", false),
+        (Method::GET, "/admin%20", false),
+        (Method::GET, "//admin", false),
+        (Method::GET, "/admin%2F", false),
+        (Method::HEAD, "/admin/", false),
+        (Method::GET, "/administrator", true),
+        (Method::GET, "/admin/x", true),
+        (Method::POST, "/admin/", true),
+        (Method::POST, "/admin", true),
+        (Method::POST, "/Admin", true),
     ] {
-        assert!(
-            found([Some(0), Some(0)], method.clone(), path),
-            "{method} {path}"
-        );
-        assert!(
-            !found([Some(0), Some(1)], method.clone(), path),
-            "{method} {path}"
-        );
-        assert!(
-            !found([Some(0), None], method.clone(), path),
-            "{method} {path}"
-        );
-        assert!(
-            !found([None, None], method.clone(), path),
-            "{method} {path}"
-        );
+        assert_eq!(found(&one, &method, path), expected, "{method} {path}");
+        for groups in [[Some(0), Some(1)], [Some(0), None], [None, None]] {
+            let other = table(groups, 1, 3);
+            let is_admin = path.to_ascii_lowercase().trim_end_matches('/') == "/admin";
+            let expected = expected && !is_admin;
+            assert_eq!(
+                found(&other, &method, path),
+                expected,
+                "{groups:?} {method} {path}"
+            );
+        }
+    }
+    // A stricter `/**` refuses no path for the sake of a weaker one, nor does an equal one.
+    for (admin, rest) in [(3, 1), (1, 1), (3, 3)] {
+        let table = table([Some(0), Some(0)], admin, rest);
+        for path in ["/Admin", "/admin/", "/admin", "/x/"] {
+            assert!(found(&table, &Method::GET, path), "{admin} {rest} {path}");
+        }
     }
     assert!(pattern_of::<Line>(&[], &[]).is_none());
+}
+
+// A parameter protects its path with a slash as a literal does, and a `GET` without its `HEAD` does
+// not protect `HEAD`.
+#[test]
+fn a_parameter_of_a_group_that_falls_through_is_compared() {
+    let mut rules: Vec<_> = ["GET /orders/{id}", "ANY /{rest+}"]
+        .iter()
+        .map(|text| rule(0, text))
+        .collect();
+    rules[0].value.passes = 1;
+    for rule in &mut rules {
+        rule.method_fallthrough = Some(0);
+        rule.head = false;
+    }
+    let table = Table::new(rules).unwrap();
+    let is_found = |method, path| table.find(&target(&method, None, path)).is_ok();
+    assert!(is_found(Method::GET, "/orders/5"));
+    assert!(!is_found(Method::GET, "/orders/5/"));
+    assert!(!is_found(Method::GET, "/Orders/5"));
+    assert!(is_found(Method::GET, "/orders/5/lines"));
+    assert!(is_found(Method::HEAD, "/orders/5/"));
+    assert!(is_found(Method::PUT, "/orders/5/"));
 }
 
 // To an application that ignores case `/X/admin%2Fy` is a path of `/x/{id}`, which lacks POST. To

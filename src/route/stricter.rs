@@ -14,7 +14,7 @@ use super::folded::{Before, FoldedPattern};
 use super::index::Index;
 use super::marks::Mark;
 use super::path::decode;
-use super::rule::{pattern_of, refuses, rule_of_same_upstream};
+use super::rule::{pattern_of, refuses, rule_for_method, rule_of_same_upstream};
 use super::tolerant::{FoldedName, Readings, fold_only_case};
 use super::tree::{Leaf, Node};
 use super::{Access, Distinct, Pattern, Rule, Segment, Target};
@@ -216,12 +216,16 @@ impl Rival {
 
     /// Returns whether the pattern refuses a caller that `found` admits.
     ///
-    /// The routes of one group that falls through are not compared with each other. Beside routes
-    /// outside of the group, a pattern of the group refuses a method that it lacks, as any other
-    /// pattern does. A less specific pattern of the group may have the method, but it need not
-    /// match each reading that this pattern matches.
+    /// Within a group that falls through, a pattern that lacks the method refuses nobody: the method
+    /// goes on to a less specific pattern of the group, which is compared itself. Beside routes
+    /// outside of the group, such a pattern refuses a method that it lacks, as any other pattern
+    /// does. A less specific pattern of the group may have the method, but it need not match each
+    /// reading that this pattern matches.
     fn refuses<T: Access>(&self, rules: &[Rule<T>], found: &Rule<T>, method: &Method) -> bool {
         let is_same_group = self.group.is_some() && self.group == found.method_fallthrough;
-        !is_same_group && refuses(&self.rules, rules, method, found)
+        if is_same_group && rule_for_method(&self.rules, method, rules).is_none() {
+            return false;
+        }
+        refuses(&self.rules, rules, method, found)
     }
 }

@@ -300,7 +300,7 @@ fn the_stricter_route_releases_what_its_application_tells_apart() {
 }
 
 #[test]
-fn a_group_that_falls_through_is_as_it_was() {
+fn a_group_that_falls_through_protects_the_methods_that_a_path_has() {
     let group = |lines: &str| format!("[[groups]]\n{lines}\n");
     let member =
         |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
@@ -309,13 +309,13 @@ fn a_group_that_falls_through_is_as_it_was() {
         member("/admin", "methods = { GET = \"admin\" }"),
         member("/**", "public = true"),
     ]);
-    for (method, target) in [
-        ("GET", "/g/Admin"),
-        ("POST", "/g/admin"),
-        ("POST", "/g/admin/"),
-    ] {
-        pair.ask(&Request::new(method, target)).forwarded();
+    for target in ["/g/Admin", "/g/admin/", "/g/admin%20"] {
+        pair.ask(&Request::get(target)).refused("shadowed_path");
     }
+    for target in ["/g/admin", "/g/admin/", "/g/Admin"] {
+        pair.ask(&Request::new("POST", target)).forwarded();
+    }
+    pair.ask(&Request::get("/g/admin/x")).forwarded();
     pair.ask(&Request::get("/g/admin")).refused("missing_token");
 }
 

@@ -122,9 +122,7 @@ impl<'c> Detours<'c> {
         let has_hosts = self.hosts.values().any(|hosts| hosts.len() > 1);
         let mut mappings = self.mappings.values();
         let changes_paths = mappings.any(|mappings| *mappings != [PathMapping::Unchanged]);
-        let mut routes = self.routes.iter();
-        let falls_through = routes.any(|route| route.method_fallthrough.is_some());
-        self.shared || has_hosts || changes_paths || falls_through
+        self.shared || has_hosts || changes_paths
     }
 
     fn address(&self, route: &Route) -> Option<usize> {
@@ -143,7 +141,7 @@ impl<'c> Detours<'c> {
             (None, Handler::Nobody) => Vec::new(),
             (None, _) => return Vec::new(),
         };
-        if self.shared || route.method_fallthrough.is_some() {
+        if self.shared {
             for path in spellings(route, &path) {
                 trials.push(Trial {
                     host: route.host.as_ref(),
@@ -235,11 +233,7 @@ impl Trial<'_> {
         let leads_there = match &self.upstream_path {
             Some(path) => upstream_path_of(other, &self.path) == *path,
             // The table refuses all other spellings, except those that the operator has written.
-            None => {
-                own.upstream() != other.upstream()
-                    || own.method_fallthrough.is_some()
-                        && own.method_fallthrough == other.method_fallthrough
-            }
+            None => own.upstream() != other.upstream(),
         };
         leads_there.then_some(found.route)
     }
