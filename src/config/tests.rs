@@ -192,6 +192,7 @@ fn every_key_of_a_function_arrives() {
     let binary: Vec<_> = function.binary.iter().map(MediaRange::to_string).collect();
     assert_eq!(binary, ["image/*", "application/octet-stream"]);
     assert_eq!(function.event_bytes, 1 << 20);
+    assert_eq!(function.timeout, Duration::from_secs(60));
     assert_eq!(&*function.account_id, "123456789012");
     assert_eq!(&*function.api_id, "a1b2c3d4e5");
     assert_eq!(function.stage.as_deref(), Some("prod"));

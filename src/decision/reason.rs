@@ -579,7 +579,7 @@ impl Reason {
                 operator: "there is no response head in time",
                 blame: Blame::Upstream,
                 closes: false,
-                help: "No response head within `response_timeout`.",
+                help: "No response head within `response_timeout`, or no whole answer of a function.",
             },
             Self::EventTooLarge => &Row {
                 status: StatusCode::PAYLOAD_TOO_LARGE,

@@ -294,7 +294,7 @@ fn fault_reason(fault: &Fault) -> Reason {
     match fault {
         Fault::Connect(_) => Reason::UpstreamUnreachable,
         Fault::ConnectTimeout(_) => Reason::UpstreamConnectTimeout,
-        Fault::ResponseTimeout(_) => Reason::UpstreamTimeout,
+        Fault::ResponseTimeout(_) | Fault::AnswerTimeout(_) => Reason::UpstreamTimeout,
         Fault::Closed(_) | Fault::Request => Reason::UpstreamClosed,
         Fault::Protocol(_) => Reason::UpstreamProtocolError,
         Fault::Unprocessed(_) => Reason::UpstreamRefused,

@@ -20,6 +20,7 @@ fn function(event: EventFormat) -> Function {
         account_id: "000000000000".into(),
         api_id: "scopegate".into(),
         stage: None,
+        timeout: Duration::from_secs(900),
         stage_variables: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! The settings of a function.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{FunctionName, MediaRange};
 
@@ -18,6 +19,8 @@ pub struct Function {
     pub binary: Vec<MediaRange>,
     /// The limit of an event's bytes, and of those of a request's body before it is encoded.
     pub event_bytes: usize,
+    /// The time for which an invocation keeps its connection when no client waits for its answer.
+    pub timeout: Duration,
     /// `requestContext.accountId`
     pub account_id: Box<str>,
     /// `requestContext.apiId`

@@ -1,28 +1,26 @@
 //! Invokes the function that an upstream is, and turns its answer into the client's response.
 //!
 //! Unlike a forwarded request, the request and the answer are kept in memory as a whole. A permit of
-//! the upstream, taken before the body is read, bounds how many are kept at a time. Of the client's
-//! request nothing but the event reaches the Invoke API: its fields are the gateway's own.
+//! the upstream, taken before the body is read, bounds how many are kept at a time. An invocation
+//! goes on, and keeps its permit, when its client has left. Of the client's request nothing but the event reaches the Invoke API: its fields are the gateway's own.
 
-use std::future::poll_fn;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::body_timer::BodyError;
 use super::exchange::Exchange;
 use super::forward::{BodyDeadlines, handshake_of, has_no_content, head_to_client, refused_cause};
 use super::headers::{self, Forwarding};
 use super::mapped::Mapped;
-use super::reply_body::{Relay, ReplySource};
-use super::request_body::{RequestBody, UploadFailure, UploadStatus};
+use super::reply_body::ReplySource;
+use super::request_body::{RequestBody, UploadFailure, UploadStatus, Whole};
 use super::upgrade::Upgrades;
 use super::worker::View;
-use crate::clock;
 use crate::decision::{Cause, Decision, Refusal, check_body, forwarded};
 use crate::lambda::{
     self, Answer, AnswerError, AnswerLimits, Caller, Function, MAX_PAYLOAD, RequestFacts,
@@ -33,7 +31,9 @@ use crate::route::MethodPattern;
 use crate::snapshot::Route;
 use crate::token::Carrier;
 use crate::transform::Direction;
-use crate::upstream::{AddedFields, Fault, Outgoing, Reply, UpstreamClient};
+use crate::upstream::{
+    AddedFields, Fault, Outgoing, RequestPermit, UpstreamClient, WholeAnswer, WholeLimits,
+};
 
 /// The field by which the Invoke API says that the function failed.
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
@@ -45,7 +45,7 @@ struct Invocation<'v, 'r> {
     permit: Permit,
     carrier: Option<Carrier>,
     view: &'v View,
-    upstream: &'v UpstreamClient<RequestBody>,
+    upstream: &'v Rc<UpstreamClient<RequestBody>>,
     function: &'v Function,
     peer: &'r Peer,
     deadlines: BodyDeadlines,
@@ -53,7 +53,7 @@ struct Invocation<'v, 'r> {
 
 /// The invocation's body, and what of the request the response needs.
 struct Event {
-    body: RequestBody,
+    body: Whole,
     /// The fields of the response whose values depend on the request.
     response_fields: Vec<(HeaderName, HeaderValue)>,
 }
@@ -121,23 +121,41 @@ impl<'v> Invocation<'v, '_> {
         let removed_token = self.query_without_tokens(&head);
         let event = self.event(head, removed_token.as_deref(), &body, exchange)?;
         drop(body);
-        let mut outgoing = Outgoing::new(self.request_head(), AddedFields::new(), event.body);
-        outgoing.admitted(permit);
-        let limit = self.route.response_timeout;
-        let sent = self
-            .upstream
-            .send(&mut outgoing, limit, self.deadlines.until, None)
-            .await;
-        let response = sent.map_err(|fault| self.cause(None, fault))?;
-        let took = clock::monotonic() - outgoing.departed();
-        self.upstream.upstream().metrics.duration.observe(took);
-        exchange.upstream_answered(took);
-        let answer = self.read_answer(response).await?;
+        let answer = self.send(event.body, permit, exchange).await?;
         let mut response = self.respond(answer, removed_token.is_some(), exchange);
         for (name, value) in event.response_fields {
             response.headers_mut().append(name, value);
         }
         Ok(response)
+    }
+
+    /// Sends the event, and returns the answer of the function. The invocation goes on when this
+    /// future is dropped.
+    async fn send(
+        &self,
+        event: Whole,
+        permit: Option<RequestPermit>,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Cause> {
+        let sent = event.progress();
+        let body = RequestBody::Whole(Box::new(event));
+        let mut outgoing = Outgoing::new(self.request_head(), AddedFields::new(), body);
+        outgoing.admitted(permit);
+        let limits = WholeLimits {
+            bytes: MAX_PAYLOAD,
+            answer: self.route.response_timeout,
+            until: self.deadlines.until,
+            abandoned: self.function.timeout,
+        };
+        let answered = self.upstream.exchange_whole(outgoing, sent, limits).await;
+        let answer = answered.map_err(|fault| self.cause(None, fault))?;
+        self.upstream
+            .upstream()
+            .metrics
+            .duration
+            .observe(answer.took);
+        exchange.upstream_answered(answer.took);
+        self.parse(answer).map_err(Cause::Function)
     }
 
     /// Reads the whole body of the request, within the limits of the route and of the event.
@@ -228,7 +246,7 @@ impl<'v> Invocation<'v, '_> {
         };
         match lambda::event(self.function, &facts) {
             Ok(event) => Ok(Event {
-                body: RequestBody::Whole(Box::new(Some(event.into()))),
+                body: Bytes::from(event).into(),
                 response_fields,
             }),
             Err(lambda::EventTooLong) => Err(Cause::EventTooLarge),
@@ -287,54 +305,29 @@ impl<'v> Invocation<'v, '_> {
             fields.insert(HOST, host.clone());
         }
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // No invocation is sent on a connection that had another one.
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
         request.into_parts().0
     }
 
-    /// Reads the whole answer.
-    async fn read_answer(&self, response: Response<Reply<RequestBody>>) -> Result<Answer, Cause> {
-        let (head, reply) = response.into_parts();
+    /// Reads the answer of the Invoke API as that of a function.
+    fn parse(&self, answer: WholeAnswer) -> Result<Answer, AnswerError> {
+        let WholeAnswer { head, body, .. } = answer;
         match head.status {
             StatusCode::OK => {}
-            StatusCode::TOO_MANY_REQUESTS => return Err(Cause::Function(AnswerError::Throttled)),
-            other => return Err(Cause::Function(AnswerError::Refused(other.as_u16()))),
+            StatusCode::TOO_MANY_REQUESTS => return Err(AnswerError::Throttled),
+            other => return Err(AnswerError::Refused(other.as_u16())),
         }
-        let expected = reply.size_hint().lower();
-        if expected > MAX_PAYLOAD as u64 {
-            return Err(Cause::Function(AnswerError::TooLong));
-        }
-        let mut payload = BytesMut::with_capacity(usize::try_from(expected).unwrap_or_default());
-        let mut relay = Relay {
-            reply,
-            timer: self.deadlines.timer(),
-            upload: None,
+        let Some(payload) = body else {
+            return Err(AnswerError::TooLong);
         };
-        while let Some(frame) = poll_fn(|cx| relay.poll_next(cx)).await {
-            let frame = frame.map_err(|error| self.cut_off(error))?;
-            let Some(data) = frame.data_ref() else {
-                continue;
-            };
-            if data.len() > MAX_PAYLOAD - payload.len() {
-                return Err(Cause::Function(AnswerError::TooLong));
-            }
-            payload.extend_from_slice(data);
-        }
         let settings = &self.upstream.upstream().settings;
         let limits = AnswerLimits {
             field_bytes: settings.response_head.bytes,
             fields: settings.response_head.fields,
         };
         let has_failed = head.headers.contains_key(FUNCTION_ERROR);
-        let answer = Answer::parse(&payload.freeze(), has_failed, self.function.event, limits);
-        answer.map_err(Cause::Function)
-    }
-
-    /// Returns the cause for an answer that ended early.
-    fn cut_off(&self, error: BodyError) -> Cause {
-        let fault = match error {
-            BodyError::Upstream(error) => Fault::Closed(error),
-            _ => Fault::ResponseTimeout(self.deadlines.idle),
-        };
-        self.cause(None, fault)
+        Answer::parse(&payload, has_failed, self.function.event, limits)
     }
 
     fn cause(&self, upload: Option<&UploadStatus>, fault: Fault) -> Cause {

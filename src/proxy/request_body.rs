@@ -54,9 +54,15 @@ pub enum RequestBody {
     Empty,
     /// A body that is read from the client as the upstream takes it.
     Streaming(Box<Streaming>),
-    /// A body that the gateway made; `None` once it was taken. Boxed, so that requests without it
-    /// stay small.
-    Whole(Box<Option<Bytes>>),
+    /// A body that the gateway made. Boxed, so that requests without it stay small.
+    Whole(Box<Whole>),
+}
+
+/// A body that the gateway made.
+pub struct Whole {
+    /// `None` once it was taken.
+    bytes: Option<Bytes>,
+    sent: UploadProgress,
 }
 
 /// A request body that is read from the client while it is forwarded.
@@ -98,6 +104,27 @@ impl RequestBody {
             unread: bodies.upgrade(),
         };
         (Self::Streaming(Box::new(streaming)), Some(upload))
+    }
+}
+
+impl From<Bytes> for Whole {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes: Some(bytes),
+            sent: UploadProgress::default(),
+        }
+    }
+}
+
+impl Whole {
+    /// Returns the progress of the body, which has ended once a connection has taken it.
+    pub(super) fn progress(&self) -> UploadProgress {
+        self.sent.clone()
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        self.sent.ended();
+        self.bytes.take()
     }
 }
 
@@ -190,8 +217,8 @@ impl Body for RequestBody {
         let body = match self.get_mut() {
             Self::Streaming(body) => body,
             Self::Empty => return Poll::Ready(None),
-            Self::Whole(bytes) => {
-                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            Self::Whole(whole) => {
+                return Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes))));
             }
         };
         match body.poll_next(cx) {
@@ -207,7 +234,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Streaming(body) => body.incoming.is_end_stream(),
-            Self::Whole(bytes) => bytes.is_none(),
+            Self::Whole(whole) => whole.bytes.is_none(),
         }
     }
 
@@ -215,8 +242,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming(body) => body.incoming.size_hint(),
-            Self::Whole(bytes) => {
-                SizeHint::with_exact((**bytes).as_ref().map_or(0, |bytes| bytes.len() as u64))
+            Self::Whole(whole) => {
+                let left = whole.bytes.as_ref();
+                SizeHint::with_exact(left.map_or(0, |bytes| bytes.len() as u64))
             }
         }
     }

@@ -27,7 +27,7 @@ use super::upload_progress::Progress;
 use super::{Endpoint, Fault, HostHeader, UploadProgress, Upstream};
 use crate::carry_over::CarryOver;
 use crate::clock;
-use crate::net::timer_wheel::TimerWheel;
+use crate::net::timer_wheel::{Timer, TimerWheel};
 
 /// One worker's connections to the endpoints of one upstream, for requests with bodies of type `B`.
 pub struct UpstreamClient<B> {
@@ -160,9 +160,7 @@ where
                 break Err(Fault::ResponseTimeout(limit));
             }
             let Some(next) = next_deadline(sent, limit, now) else {
-                if let Some(endpoint) = asked.get().and_then(|index| self.endpoints.get(index)) {
-                    self.failed(endpoint);
-                }
+                self.note_late(asked.get());
                 break Err(Fault::ResponseTimeout(limit));
             };
             deadline = capped(next, until);
@@ -176,9 +174,21 @@ where
         result
     }
 
+    /// Returns a timer of this worker.
+    pub(super) fn timer(&self) -> Timer {
+        self.timer_wheel.timer()
+    }
+
+    /// Notes that the endpoint that was asked did not answer in time.
+    pub(super) fn note_late(&self, asked: Option<usize>) {
+        if let Some(endpoint) = asked.and_then(|index| self.endpoints.get(index)) {
+            self.failed(endpoint);
+        }
+    }
+
     /// Sends a request to the upstream. If there is only one endpoint, there is no choice to make
     /// and no other endpoint to retry on.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
@@ -366,7 +376,8 @@ where
     }
 }
 
-fn capped(deadline: Instant, until: Option<Instant>) -> Instant {
+/// Returns the earlier one of two deadlines.
+pub(super) fn capped(deadline: Instant, until: Option<Instant>) -> Instant {
     match until {
         Some(until) => until.min(deadline),
         None => deadline,

@@ -20,6 +20,8 @@ pub enum Fault {
     ConnectTimeout(DialError),
     /// No response head in time.
     ResponseTimeout(Duration),
+    /// No whole answer of a function in time.
+    AnswerTimeout(Duration),
     /// The connection ended before the response head.
     Closed(StreamError),
     /// Reading the body of the request from the client failed.
@@ -121,7 +123,9 @@ impl Fault {
     pub(super) fn kind(&self) -> FaultKind {
         match self {
             Self::Connect(_) => FaultKind::Connect,
-            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => FaultKind::Timeout,
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) | Self::AnswerTimeout(_) => {
+                FaultKind::Timeout
+            }
             Self::Closed(_) | Self::Request => FaultKind::Closed,
             Self::Protocol(_) => FaultKind::Protocol,
             Self::Unprocessed(_) => FaultKind::Refused,
@@ -132,7 +136,10 @@ impl Fault {
     /// Returns whether the upstream was too slow (504), rather than wrong or absent (502).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))
+        matches!(
+            self,
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) | Self::AnswerTimeout(_)
+        )
     }
 }
 
@@ -149,6 +156,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Connect(error) | Self::ConnectTimeout(error) => error.fmt(f),
             Self::ResponseTimeout(limit) => write!(f, "no response head within {limit:?}"),
+            Self::AnswerTimeout(limit) => write!(f, "no whole answer within {limit:?}"),
             Self::Closed(error) => write!(f, "the connection ended before the response: {error}"),
             Self::Request => f.write_str("the body of the request failed"),
             Self::Unprocessed(error) => match error.source() {

@@ -24,6 +24,7 @@ mod retry;
 mod reuse_limit;
 mod settings;
 mod upload_progress;
+mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,7 @@ pub use request_limit::RequestPermit;
 pub use retry::Retry;
 pub use settings::{EndpointSettings, HeadLimits, Health, HostHeader, Protocol, Settings};
 pub use upload_progress::UploadProgress;
+pub use whole::{WholeAnswer, WholeLimits};
 
 use self::connection_limit::ConnectionLimit;
 use crate::carry_over::CarryOver;

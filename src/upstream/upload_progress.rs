@@ -49,4 +49,12 @@ impl UploadProgress {
     pub fn has_ended(&self) -> bool {
         matches!(self.0.get(), Progress::Ended(_))
     }
+
+    /// Returns the time at which the last part was handed over, if it was.
+    pub(super) fn ended_at(&self) -> Option<Instant> {
+        match self.0.get() {
+            Progress::Ended(at) => Some(at),
+            Progress::Awaited | Progress::Taken(_) => None,
+        }
+    }
 }

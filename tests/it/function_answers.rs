@@ -326,16 +326,3 @@ fn bytes_beyond_an_answer_belong_to_no_request() {
     assert_eq!(client.send(&Request::get("/")).status, 502);
     assert_eq!(client.send(&Request::get("/")).text(), "ok");
 }
-
-#[test]
-fn a_client_that_leaves_ends_its_invocation() {
-    let function = Function::open("1.0");
-    function.invoke_api.play([Script::Hang]);
-    let mut client = function.gateway.connect();
-    client.write_request(&Request::get("/"));
-    function.invoke_api.wait_for(1);
-    client.abort();
-    wait_until("the invocation's connection closes", || {
-        function.invoke_api.open_connections() == 0
-    });
-}

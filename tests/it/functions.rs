@@ -316,8 +316,7 @@ fn requests_count_from_their_heads_on() {
 fn an_invocation_that_was_sent_is_not_sent_again() {
     let function = Function::open("1.0");
     assert_eq!(function.gateway.send(&Request::get("/")).status, 200);
-    // The connection is used again, and ends without a byte of an answer. A GET that is forwarded
-    // would be sent on another connection.
+    // A GET that is forwarded would be sent on another connection.
     function.invoke_api.play([Script::Close]);
     let answer = function.gateway.send(&Request::get("/"));
     assert_eq!(

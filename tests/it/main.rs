@@ -59,6 +59,7 @@ mod first_steps;
 mod forwarded;
 mod framing;
 mod function_answers;
+mod function_departures;
 mod functions;
 mod group_answers;
 mod grpc;

@@ -9,7 +9,7 @@ use super::shared::{Shared, WEBSOCKET};
 use crate::config::language::document::{KeyValue, Kind, Value};
 use crate::config::language::json;
 use crate::config::language::{
-    AnyKey, Choice, Custom, DefaultKey, KIB, Key, Reader, Size, Str, StrList, Subtable, Table,
+    AnyKey, Choice, Custom, DefaultKey, KIB, Key, Reader, Size, Str, StrList, Subtable, Table, Time,
 };
 use crate::lambda::{EventFormat, Function, FunctionName, MAX_PAYLOAD, MediaRange};
 use crate::net::Url;
@@ -24,6 +24,7 @@ pub(super) static TABLE: Table = Table {
         &EVENT,
         &BINARY,
         &EVENT_BYTES,
+        &TIMEOUT,
         &ACCOUNT_ID,
         &API_ID,
         &STAGE,
@@ -68,6 +69,17 @@ const EVENT_BYTES: DefaultKey<Size<usize>> =
         .example(r#""1 MiB""#)
         .or("6291556 B");
 
+const TIMEOUT: DefaultKey<Time> = Key::new("timeout", Time::POSITIVE)
+    .doc(
+        "The longest time that the function runs; the default is the most that Lambda allows. A \
+         function runs to its end, also when its client has left or `response_timeout` has passed. \
+         Until it has answered or ended its connection, and no longer than this after the event was \
+         sent, the invocation counts for `max_connections` and `max_requests`, although no client \
+         waits for it.",
+    )
+    .example(r#""1m""#)
+    .or("15m");
+
 const ACCOUNT_ID: DefaultKey<Str> = Key::new("account_id", Str)
     .doc("`requestContext.accountId` of events.")
     .example(r#""123456789012""#)
@@ -106,6 +118,7 @@ pub(super) fn lambda(
     let event = reader.get(&EVENT);
     let binary = binary(&mut reader);
     let event_bytes = reader.get(&EVENT_BYTES);
+    let timeout = reader.get(&TIMEOUT);
     let account_id = reader.get(&ACCOUNT_ID);
     let api_id = reader.get(&API_ID);
     let stage = reader.find(&STAGE);
@@ -116,6 +129,7 @@ pub(super) fn lambda(
         event,
         binary,
         event_bytes,
+        timeout,
         account_id: account_id.text.into(),
         api_id: api_id.text.into(),
         stage: stage.map(|stage| stage.text.into()),

@@ -249,7 +249,7 @@ const LAMBDA: Key<Subtable> = Key::new("lambda", Subtable(&lambda::TABLE))
 const FUNCTION_REQUESTS: usize = 64;
 
 /// Keys that have no effect on an upstream that is a function, each with the reason.
-const MEANINGLESS: [(&dyn AnyKey, &str); 6] = [
+const MEANINGLESS: [(&dyn AnyKey, &str); 9] = [
     (&PROTOCOL, "an invocation is an HTTP/1.1 request"),
     (
         &HEALTH,
@@ -259,7 +259,12 @@ const MEANINGLESS: [(&dyn AnyKey, &str); 6] = [
     (&RETRY_PERCENT, NO_RETRY),
     (&RETRY_MIN, NO_RETRY),
     (&RESEND_BYTES, NO_RETRY),
+    (&MAX_IDLE, NO_REUSE),
+    (&IDLE_TIMEOUT, NO_REUSE),
+    (&CONNECTION_AGE, NO_REUSE),
 ];
+
+const NO_REUSE: &str = "each invocation has a connection of its own";
 
 const NO_RETRY: &str = "an invocation that was sent is not sent again, because the function may \
                         have run";
@@ -303,6 +308,11 @@ fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
     };
     let idle_timeout = reader.get(&IDLE_TIMEOUT);
     let max_idle = reader.get(&MAX_IDLE);
+    let max_idle = match &lambda {
+        // An answer that comes too late, or twice, never becomes that of another invocation.
+        Some(_) => 0,
+        None => max_idle,
+    };
     let connection_age = reader.get(&CONNECTION_AGE);
     let max_connections = reader.get(&MAX_CONNECTIONS);
     let max_pending = reader.get(&MAX_PENDING);
