@@ -31,7 +31,7 @@ pub use hygiene::{admit, check_body};
 pub use reason::{Blame, Reason};
 pub use refusal::{AmbiguityRefusal, Cause, Refusal};
 pub use respond::respond;
-pub use values::{RequestValues, claim_value, query_value};
+pub use values::{RequestValues, claim_value};
 
 use http::header::AUTHORIZATION;
 use rule::Rule;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 
 use super::forwarded::requested_host;
@@ -12,23 +12,31 @@ use crate::policy::{Claim, Principal};
 use crate::route::Pattern;
 use crate::transform::{Facts, Reference, Value, parameter};
 
-/// A request as templates see it. Values are those of the client's request, as it came.
+/// A request as templates see it: for an answer of the route's own the request as the client sent
+/// it, for an upstream what the upstream may see of it.
 #[derive(Clone, Debug)]
 pub struct RequestValues<'r> {
     /// The pattern that the path matched.
-    pattern: &'r Pattern,
-    head: &'r Parts,
+    pub pattern: &'r Pattern,
+    /// The client's path, as it was matched.
+    pub path: &'r str,
+    /// The client's query.
+    pub query: Option<&'r str>,
+    /// The header fields.
+    pub fields: &'r HeaderMap,
     /// The host that the client asked for.
-    host: Option<HeaderValue>,
-    principal: Option<&'r Principal>,
-    request_id: &'r HeaderValue,
+    pub host: Option<HeaderValue>,
+    /// The caller; `None` on a public route.
+    pub principal: Option<&'r Principal>,
+    /// The id of the request.
+    pub request_id: &'r HeaderValue,
 }
 
 impl<'r> RequestValues<'r> {
-    /// Returns the values of a request whose path matched a pattern. `principal` is `None` on a
-    /// public route.
+    /// Returns the values of a client's request, as it came. Its path matched the pattern.
+    /// `principal` is `None` on a public route.
     #[must_use]
-    pub fn new(
+    pub fn of_client(
         pattern: &'r Pattern,
         head: &'r Parts,
         principal: Option<&'r Principal>,
@@ -36,19 +44,13 @@ impl<'r> RequestValues<'r> {
     ) -> Self {
         Self {
             pattern,
-            head,
+            path: head.uri.path(),
+            query: head.uri.query(),
+            fields: &head.headers,
             host: requested_host(&head.uri, &head.headers),
             principal,
             request_id,
         }
-    }
-
-    fn header(&self, name: &HeaderName) -> Option<&[u8]> {
-        let field = match *name {
-            HOST => self.host.as_ref(),
-            _ => self.head.headers.get(name),
-        };
-        Some(field?.as_bytes())
     }
 }
 
@@ -56,13 +58,18 @@ impl Facts for RequestValues<'_> {
     fn value(&self, reference: &Reference) -> Option<Value<'_>> {
         match reference {
             Reference::Parameter { name, .. } => {
-                let path = self.head.uri.path();
-                parameter(self.pattern, name, path).map(Value::Path)
+                parameter(self.pattern, name, self.path).map(Value::Path)
             }
             Reference::Claim(name) => claim_value(self.principal?.claims.find(name)?),
-            Reference::Header(name) => self.header(name).map(Value::Field),
-            Reference::Query(name) => query_value(self.head.uri.query()?, name).map(Value::Text),
-            Reference::RequestId => Some(Value::Field(self.request_id.as_bytes())),
+            // The field may be that of the upstream already.
+            Reference::Header(HOST) => Some(Value::Field(self.host.as_ref()?.as_bytes())),
+            Reference::Header(name) => {
+                let last = self.fields.get_all(name).iter().next_back()?;
+                Some(Value::Field(last.as_bytes()))
+            }
+            Reference::Query(name) => query_value(self.query?, name).map(Value::Text),
+            Reference::RequestId => Some(Value::Text(self.request_id.as_bytes().into())),
+            // Variables were filled in when the file was read; the others are about refusals.
             Reference::Variable(_) | Reference::Reason | Reference::Route | Reference::Detail => {
                 None
             }
@@ -93,8 +100,7 @@ fn scalar(claim: &Claim) -> Option<Cow<'_, [u8]>> {
 
 /// Returns the value of the last parameter of a query with this name. Both are decoded as a form is
 /// (`application/x-www-form-urlencoded`).
-#[must_use]
-pub fn query_value<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, [u8]>> {
+fn query_value<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, [u8]>> {
     for parameter in query.rsplit('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if *form_decoded(name) == *wanted.as_bytes() {
@@ -144,11 +150,12 @@ mod tests {
     fn shown(pattern: &str, uri: &str, template: &str) -> Option<String> {
         let request = Request::get(uri)
             .header("host", "api.test")
+            .header("x-a", "first")
             .header("x-a", "é %");
         let (head, ()) = request.body(()).unwrap().into_parts();
         let pattern = Pattern::parse(pattern).unwrap();
         let (principal, id) = (principal(), HeaderValue::from_static("id-1"));
-        let values = RequestValues::new(&pattern, &head, Some(&principal), &id);
+        let values = RequestValues::of_client(&pattern, &head, Some(&principal), &id);
         let template = Template::parse(template, &PLACE).unwrap();
         template.render(Escape::Header, &values).ok()
     }

@@ -30,7 +30,7 @@ pub(super) fn respond<'v>(
     }
     let pattern = &route.config.pattern;
     let principal = decision.permit.principal();
-    let values = RequestValues::new(pattern, head, principal, exchange.request_id());
+    let values = RequestValues::of_client(pattern, head, principal, exchange.request_id());
     let mut response = decision::respond(route, answer, &values)?;
     let length = response.body().len();
     let fields = response.headers_mut();

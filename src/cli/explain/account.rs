@@ -197,7 +197,7 @@ impl Account<'_> {
         let id = HeaderValue::from_static("-");
         let route = decision.route;
         let principal = decision.permit.principal();
-        let values = RequestValues::new(&route.config.pattern, head, principal, &id);
+        let values = RequestValues::of_client(&route.config.pattern, head, principal, &id);
         let response = match respond(route, answer, &values) {
             Ok(response) => response,
             Err(refusal) => return self.refused(head, &refusal, None),
