@@ -51,15 +51,6 @@ pub struct Caller<'r> {
 }
 
 impl RequestFacts<'_> {
-    /// Returns the name of the protocol.
-    pub(super) fn protocol(&self) -> &'static str {
-        match self.version {
-            Version::HTTP_10 => "HTTP/1.0",
-            Version::HTTP_2 => "HTTP/2.0",
-            _ => "HTTP/1.1",
-        }
-    }
-
     /// Returns the address of the client. Models of the event demand an address; without one it is
     /// that of no host.
     pub(super) fn source_ip(&self) -> String {

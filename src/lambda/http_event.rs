@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::body::EventBody;
 use super::claims::{ClaimTexts, http_claims};
+use super::event_source::{ApiMembers, EventSource};
 use super::fields::{Fields, JoinedValues};
 use super::path::{self, PathParameters};
 use super::query::{joined_values, parameters};
-use super::request_time::request_time;
-use super::{Caller, Function, RequestFacts};
+use super::{Caller, RequestFacts};
+use crate::telemetry::{common_log_time, protocol_name};
 
 /// The version of the format.
 const VERSION: &str = "2.0";
@@ -21,11 +22,7 @@ const VERSION: &str = "2.0";
 const DEFAULT: &str = "$default";
 
 /// The event of format 2.0.
-pub(super) struct HttpEvent<'r> {
-    function: &'r Function,
-    facts: &'r RequestFacts<'r>,
-    body: Option<EventBody<'r>>,
-}
+pub(super) struct HttpEvent<'r>(pub(super) EventSource<'r>);
 
 /// Its members, in the order of API Gateway.
 #[derive(Serialize)]
@@ -54,13 +51,8 @@ struct Members<'e> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RequestContext<'e> {
-    account_id: &'e str,
-    api_id: &'e str,
-    /// Absent on a public route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authorizer: Option<Authorizer<'e>>,
-    domain_name: &'e str,
-    domain_prefix: &'e str,
+    #[serde(flatten)]
+    api: ApiMembers<'e, Authorizer<'e>>,
     http: Http<'e>,
     request_id: &'e str,
     route_key: &'e str,
@@ -92,23 +84,10 @@ struct Http<'e> {
     user_agent: &'e str,
 }
 
-impl<'r> HttpEvent<'r> {
-    pub(super) fn new(
-        function: &'r Function,
-        facts: &'r RequestFacts<'r>,
-        body: Option<EventBody<'r>>,
-    ) -> Self {
-        Self {
-            function,
-            facts,
-            body,
-        }
-    }
-}
-
 impl Serialize for HttpEvent<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (function, facts) = (self.function, self.facts);
+        let source = &self.0;
+        let facts = source.facts;
         let route_key = route_key(facts);
         let mut fields = Fields::of(facts.fields);
         let cookies = fields.take_cookies();
@@ -121,11 +100,11 @@ impl Serialize for HttpEvent<'_> {
             cookies,
             headers: JoinedValues(&fields),
             query_string_parameters: joined_values(&query),
-            request_context: request_context(function, facts, &fields, &route_key),
-            body: self.body.as_ref(),
+            request_context: request_context(source, &fields, &route_key),
+            body: source.body.as_ref(),
             path_parameters: path_parameters(facts),
-            is_base64_encoded: self.body.as_ref().is_some_and(EventBody::is_base64),
-            stage_variables: function.variables(),
+            is_base64_encoded: source.is_base64_encoded(),
+            stage_variables: source.function.variables(),
         };
         members.serialize(serializer)
     }
@@ -149,28 +128,24 @@ fn path_parameters<'r>(facts: &RequestFacts<'r>) -> PathParameters<'r> {
 }
 
 fn request_context<'e>(
-    function: &'e Function,
-    facts: &'e RequestFacts<'e>,
+    source: &'e EventSource<'e>,
     fields: &'e Fields<'e>,
     route_key: &'e str,
 ) -> RequestContext<'e> {
+    let facts = source.facts;
     RequestContext {
-        account_id: &function.account_id,
-        api_id: &function.api_id,
-        authorizer: facts.caller.map(authorizer),
-        domain_name: facts.domain_name(),
-        domain_prefix: facts.domain_prefix(),
+        api: source.api_members(facts.caller.map(authorizer)),
         http: Http {
             method: facts.method.as_str(),
             path: facts.path,
-            protocol: facts.protocol(),
+            protocol: protocol_name(facts.version),
             source_ip: facts.source_ip(),
             user_agent: fields.last(&USER_AGENT).unwrap_or_default(),
         },
         request_id: facts.request_id,
         route_key,
-        stage: path::stage(function, facts),
-        time: request_time(facts.since_epoch),
+        stage: path::stage(source.function, facts),
+        time: common_log_time(facts.since_epoch),
         time_epoch: facts.epoch_millis(),
     }
 }

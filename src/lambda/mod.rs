@@ -10,6 +10,7 @@ mod answer;
 mod answer_error;
 mod body;
 mod claims;
+mod event_source;
 mod facts;
 mod field_names;
 mod fields;
@@ -19,7 +20,6 @@ mod media;
 mod members;
 mod path;
 mod query;
-mod request_time;
 mod rest_event;
 mod settings;
 
@@ -33,6 +33,7 @@ pub use media::{MediaError, MediaRange};
 pub use settings::{EventFormat, Function, MAX_PAYLOAD};
 
 use self::body::EventBody;
+use self::event_source::EventSource;
 use self::http_event::HttpEvent;
 use self::rest_event::RestEvent;
 
@@ -54,13 +55,14 @@ pub fn event(function: &Function, facts: &RequestFacts<'_>) -> Result<Vec<u8>, E
         bytes: Vec::with_capacity(expected.min(function.event_bytes)),
         limit: function.event_bytes,
     };
+    let source = EventSource {
+        function,
+        facts,
+        body,
+    };
     let written = match function.event {
-        EventFormat::Rest => {
-            serde_json::to_writer(&mut out, &RestEvent::new(function, facts, body))
-        }
-        EventFormat::Http => {
-            serde_json::to_writer(&mut out, &HttpEvent::new(function, facts, body))
-        }
+        EventFormat::Rest => serde_json::to_writer(&mut out, &RestEvent(source)),
+        EventFormat::Http => serde_json::to_writer(&mut out, &HttpEvent(source)),
     };
     // Nothing but the limit makes the writer fail, and every name of a map is a text.
     match written {

@@ -7,18 +7,14 @@ use serde::Serialize;
 
 use super::body::EventBody;
 use super::claims::{ClaimTexts, rest_claims};
+use super::event_source::{ApiMembers, EventSource};
 use super::fields::{AllValues, Fields, LastValues};
 use super::path::{self, PathParameters};
 use super::query::{Parameters, last_values, parameters};
-use super::request_time::request_time;
-use super::{Function, RequestFacts};
+use crate::telemetry::{common_log_time, protocol_name};
 
 /// The event of format 1.0.
-pub(super) struct RestEvent<'r> {
-    function: &'r Function,
-    facts: &'r RequestFacts<'r>,
-    body: Option<EventBody<'r>>,
-}
+pub(super) struct RestEvent<'r>(pub(super) EventSource<'r>);
 
 /// Its members, in the order of API Gateway.
 #[derive(Serialize)]
@@ -42,13 +38,8 @@ struct Members<'e> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RequestContext<'e> {
-    account_id: &'e str,
-    api_id: &'e str,
-    /// Absent on a public route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authorizer: Option<Authorizer<'e>>,
-    domain_name: &'e str,
-    domain_prefix: &'e str,
+    #[serde(flatten)]
+    api: ApiMembers<'e, Authorizer<'e>>,
     extended_request_id: &'e str,
     http_method: &'e str,
     identity: Identity<'e>,
@@ -88,23 +79,10 @@ struct Identity<'e> {
     user_arn: Option<&'e str>,
 }
 
-impl<'r> RestEvent<'r> {
-    pub(super) fn new(
-        function: &'r Function,
-        facts: &'r RequestFacts<'r>,
-        body: Option<EventBody<'r>>,
-    ) -> Self {
-        Self {
-            function,
-            facts,
-            body,
-        }
-    }
-}
-
 impl Serialize for RestEvent<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (function, facts) = (self.function, self.facts);
+        let source = &self.0;
+        let facts = source.facts;
         let resource = path::resource(facts);
         let fields = Fields::of(facts.fields);
         let query = parameters(facts.query);
@@ -119,30 +97,26 @@ impl Serialize for RestEvent<'_> {
             query_string_parameters: has_query.then(|| last_values(&query)),
             multi_value_query_string_parameters: has_query.then_some(&query),
             path_parameters: (!path_parameters.is_empty()).then_some(path_parameters),
-            stage_variables: function.variables(),
-            request_context: request_context(function, facts, &fields, &resource),
-            body: self.body.as_ref(),
-            is_base64_encoded: self.body.as_ref().is_some_and(EventBody::is_base64),
+            stage_variables: source.function.variables(),
+            request_context: request_context(source, &fields, &resource),
+            body: source.body.as_ref(),
+            is_base64_encoded: source.is_base64_encoded(),
         };
         members.serialize(serializer)
     }
 }
 
 fn request_context<'e>(
-    function: &'e Function,
-    facts: &'e RequestFacts<'e>,
+    source: &'e EventSource<'e>,
     fields: &'e Fields<'e>,
     resource: &'e str,
 ) -> RequestContext<'e> {
+    let facts = source.facts;
     let authorizer = facts.caller.map(|caller| Authorizer {
         claims: rest_claims(&caller.principal.claims),
     });
     RequestContext {
-        account_id: &function.account_id,
-        api_id: &function.api_id,
-        authorizer,
-        domain_name: facts.domain_name(),
-        domain_prefix: facts.domain_prefix(),
+        api: source.api_members(authorizer),
         extended_request_id: facts.request_id,
         http_method: facts.method.as_str(),
         identity: Identity {
@@ -151,12 +125,12 @@ fn request_context<'e>(
             ..Identity::default()
         },
         path: facts.path,
-        protocol: facts.protocol(),
+        protocol: protocol_name(facts.version),
         request_id: facts.request_id,
-        request_time: request_time(facts.since_epoch),
+        request_time: common_log_time(facts.since_epoch),
         request_time_epoch: facts.epoch_millis(),
         resource_id: None,
         resource_path: resource,
-        stage: path::stage(function, facts),
+        stage: path::stage(source.function, facts),
     }
 }

@@ -22,6 +22,7 @@ mod quoted;
 mod reason;
 mod sharded;
 mod throttle;
+mod words;
 
 pub use access_log::{
     AccessFormat, AccessLine, AccessLog, FailedPart, LineContext, LogWriter, TokenFields,
@@ -42,3 +43,4 @@ pub use quoted::{HiddenToken, Quoted, may_hold_token};
 pub use reason::Reason;
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::{Throttle, Throttles};
+pub use words::{common_log_time, protocol_name};

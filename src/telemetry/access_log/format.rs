@@ -1,15 +1,13 @@
 //! Lines of the access log in a format of the operator's own, with the variables of Amazon API
 //! Gateway.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::{Duration, UNIX_EPOCH};
-
-use http::Version;
+use std::time::Duration;
 
 use super::chosen::push_value;
 use super::{AccessLine, TokenFields};
+use crate::telemetry::words::{common_log_time, protocol_name};
 
 /// The beginning of a variable.
 const START: &str = "$context.";
@@ -268,7 +266,7 @@ fn value(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Option
         "identity.userAgent" => context.user_agent?,
         "stage" => stage(context)?,
         "resourcePath" => resource_path(context)?,
-        "protocol" => protocol(line.protocol),
+        "protocol" => protocol_name(line.protocol),
         "authorizer.principalId" => return claim("sub", line.token.as_ref()),
         "error.responseType" => line.reason?,
         "error.message" | "error.messageString" => line.detail?,
@@ -285,7 +283,7 @@ fn value(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Option
 
 fn number(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Option<String> {
     Some(match name {
-        "requestTime" => time(context.began),
+        "requestTime" => common_log_time(context.began),
         "requestTimeEpoch" => context.began.as_millis().to_string(),
         "status" => line.status.to_string(),
         "responseLength" => context.response_bytes.to_string(),
@@ -336,14 +334,6 @@ fn resource_path<'c>(context: &LineContext<'c>) -> Option<&'c str> {
     })
 }
 
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        _ => "HTTP/1.1",
-    }
-}
-
 /// Returns a claim that the line may show (`[log] claims`), of a token whose signature verified.
 fn claim(name: &str, token: Option<&TokenFields<'_>>) -> Option<String> {
     let token = token.filter(|token| !token.is_unverified)?;
@@ -359,37 +349,10 @@ fn claim(name: &str, token: Option<&TokenFields<'_>>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Returns a time as the Common Log Format writes it: `01/Jan/2026:00:00:00 +0000`.
-fn time(since_epoch: Duration) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    // A year after 9999 cannot be written.
-    let mut text = String::new();
-    let seconds = Duration::from_secs(since_epoch.as_secs());
-    let _ = write!(
-        text,
-        "{}",
-        humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds)
-    );
-    let (Some(year), Some(month), Some(day), Some(clock)) = (
-        text.get(..4),
-        text.get(5..7),
-        text.get(8..10),
-        text.get(11..19),
-    ) else {
-        return text;
-    };
-    let index = month.parse::<usize>().unwrap_or_default();
-    let month = MONTHS
-        .get(index.saturating_sub(1))
-        .copied()
-        .unwrap_or_default();
-    format!("{day}/{month}/{year}:{clock} +0000")
-}
-
 #[cfg(test)]
 mod tests {
+    use http::Version;
+
     use super::*;
 
     fn line() -> AccessLine<'static> {

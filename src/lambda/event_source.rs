@@ -1,0 +1,43 @@
+//! What an event of either format is made from, and the members that both formats have.
+
+use serde::Serialize;
+
+use super::body::EventBody;
+use super::{Function, RequestFacts};
+
+/// What an event is made from.
+pub(super) struct EventSource<'r> {
+    pub(super) function: &'r Function,
+    pub(super) facts: &'r RequestFacts<'r>,
+    pub(super) body: Option<EventBody<'r>>,
+}
+
+/// The members with which `requestContext` begins. The formats differ in what they tell of the
+/// token, and in the members that follow.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ApiMembers<'e, A> {
+    account_id: &'e str,
+    api_id: &'e str,
+    /// Absent on a public route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<A>,
+    domain_name: &'e str,
+    domain_prefix: &'e str,
+}
+
+impl EventSource<'_> {
+    pub(super) fn api_members<A>(&self, authorizer: Option<A>) -> ApiMembers<'_, A> {
+        ApiMembers {
+            account_id: &self.function.account_id,
+            api_id: &self.function.api_id,
+            authorizer,
+            domain_name: self.facts.domain_name(),
+            domain_prefix: self.facts.domain_prefix(),
+        }
+    }
+
+    pub(super) fn is_base64_encoded(&self) -> bool {
+        self.body.as_ref().is_some_and(EventBody::is_base64)
+    }
+}
