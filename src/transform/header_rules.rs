@@ -109,8 +109,8 @@ impl HeaderRules {
         fields
     }
 
-    /// Changes a message, except for the fields of [`Self::render`], which the caller adds. A field that is removed or set is removed in every spelling: an upstream
-    /// may read `x_env` as `x-env`.
+    /// Changes a message, except for the fields of [`Self::render`], which the caller adds. A field
+    /// that is removed or set is removed in every spelling: an upstream may read `x_env` as `x-env`.
     pub fn apply(&self, direction: Direction, headers: &mut HeaderMap) {
         if !self.is_empty() {
             self.change(direction, headers);
@@ -278,12 +278,6 @@ fn owned_in_responses(name: &str) -> Option<&'static str> {
         return Some("the gateway writes its challenges itself");
     }
     starts_with_twin(name, "access-control-").then_some("\"cors\" writes it")
-}
-
-/// Returns whether the text around references can be a part of a field value.
-#[must_use]
-pub fn is_rule_text(template: &Template) -> bool {
-    header_rule_value(&template.sample("x")).is_ok()
 }
 
 /// Parses the value of a rule: printable ASCII, without spaces at its start and end.

@@ -12,9 +12,7 @@ mod template;
 
 pub use cors::{Cors, FieldNames, Origins, Preflight, origin_of};
 pub use field_names::{FieldPattern, FieldSet, is_twin};
-pub use header_rules::{
-    Direction, FieldTemplate, HeaderRuleError, HeaderRules, header_rule_value, is_rule_text,
-};
+pub use header_rules::{Direction, FieldTemplate, HeaderRuleError, HeaderRules, header_rule_value};
 pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
 pub use origin::{Origin, OriginError};
 pub use respond::{Respond, RespondField, is_url};

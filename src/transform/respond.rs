@@ -194,17 +194,7 @@ fn escape_for(fields: &[RespondField]) -> Escape {
     let Some(FieldValue::Fixed(value)) = found.map(|field| &field.value) else {
         return Escape::Plain;
     };
-    let text = value.to_str().unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
-    match subtype {
-        "json" => Escape::Json,
-        _ if subtype.ends_with("+json") => Escape::Json,
-        "html" | "xml" => Escape::Html,
-        _ if subtype.ends_with("+xml") => Escape::Html,
-        _ => Escape::Plain,
-    }
+    Escape::of_content(value.to_str().unwrap_or_default())
 }
 
 /// Facts with an empty text in the place of each that is absent.

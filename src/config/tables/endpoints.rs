@@ -6,6 +6,7 @@ use crate::config::language::document::{Kind, Table, Value};
 use crate::config::language::json;
 use crate::config::language::{AnyKey, Custom, Key, Reader, Span, Str, Text, collect};
 use crate::net::Url;
+use crate::transform::Place;
 use crate::upstream::EndpointSettings;
 
 pub(super) const URL: Key<Str> = Key::new("url", Str)
@@ -43,7 +44,6 @@ const URLS: Custom = Custom {
         json::list(json!({ "anyOf": [json::text(), table] }))
     },
 };
-use crate::transform::Place;
 
 /// Quotes an invalid URL, unless it may hold a password: messages are logged.
 pub(super) fn quoted_url(text: &str) -> String {

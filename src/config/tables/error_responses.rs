@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::json;
+use serde::de::IgnoredAny;
 
-use crate::config::language::document::{KeyValue, Kind, Value};
-use crate::config::language::json;
+use super::header_rules::{FIELDS, field_text};
+use crate::config::language::document::{KeyValue, Kind};
 use crate::config::language::nearness::did_you_mean;
 use crate::config::language::{
     Count, Custom, Key, Reader, Span, Str, StrList, Subtables, Table, Text,
@@ -121,13 +121,7 @@ const STATUS: Key<Count<u16>> = Key::new("status", Count::new(200, 599))
     .doc("The status; not for a class.")
     .example("404");
 
-const HEADERS: Key<Custom> = Key::new(
-    "headers",
-    Custom {
-        words: "a map from field name to value",
-        json_schema: || json!({ "type": "object", "additionalProperties": json::text() }),
-    },
-)
+const HEADERS: Key<Custom> = Key::new("headers", FIELDS)
 .takes(&Place::ERROR_FIELD)
 .absent("those of the profile alone")
 .doc(
@@ -281,7 +275,7 @@ fn header(reader: &Reader<'_>, entry: &KeyValue) -> Option<(HeaderName, Template
         subject,
         Direction::Response.name(&entry.key),
     );
-    let text = header_text(reader, &entry.key, &entry.value)?;
+    let text = field_text(reader, &entry.key, &entry.value)?;
     let subject = format_args!("the value of \"{}\"", entry.key);
     let span = entry.value.span;
     let parsed = Template::parse(text, &Place::ERROR_FIELD);
@@ -298,18 +292,6 @@ fn header(reader: &Reader<'_>, entry: &KeyValue) -> Option<(HeaderName, Template
         return None;
     }
     Some((name, template))
-}
-
-fn header_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'v str> {
-    match &value.kind {
-        Kind::Text(text) => Some(text),
-        _ => {
-            let kind = value.name();
-            let message = format!("the value of \"{name}\" is a string, not {kind}");
-            reader.problem(value.span, message);
-            None
-        }
-    }
 }
 
 /// Reads the body, whose form depends on the header fields.
@@ -349,7 +331,10 @@ fn body(reader: &Reader<'_>, text: &Text, stated: Option<&str>) -> Option<ErrorB
     }
     let is_json = is_json(&template);
     let (escape, content_type) = match stated {
-        Some(stated) => (escape_of(stated), HeaderValue::from_str(stated).ok()?),
+        Some(stated) => (
+            Escape::of_content(stated),
+            HeaderValue::from_str(stated).ok()?,
+        ),
         None if is_json => (Escape::Json, HeaderValue::from_static("application/json")),
         None => (
             Escape::Plain,
@@ -372,27 +357,5 @@ fn body(reader: &Reader<'_>, text: &Text, stated: Option<&str>) -> Option<ErrorB
 
 /// Returns whether a body is JSON with a word in the place of each value.
 fn is_json(template: &Template) -> bool {
-    let mut text = String::new();
-    let mut texts = template.texts();
-    if let Some(first) = texts.next() {
-        text.push_str(first);
-    }
-    for part in texts {
-        text.push('x');
-        text.push_str(part);
-    }
-    serde_json::from_str::<serde_json::Value>(&text).is_ok()
-}
-
-/// Returns the rule by which values are written into a body of this type.
-fn escape_of(content_type: &str) -> Escape {
-    let name = content_type.split(';').next().unwrap_or_default();
-    let name = name.trim().to_ascii_lowercase();
-    match name.as_str() {
-        name if name.ends_with("/json") || name.ends_with("+json") => Escape::Json,
-        name if name.ends_with("/html") || name.ends_with("/xml") || name.ends_with("+xml") => {
-            Escape::Html
-        }
-        _ => Escape::Plain,
-    }
+    serde_json::from_str::<IgnoredAny>(&template.sample("x")).is_ok()
 }

@@ -16,6 +16,7 @@ use super::shared::{
 use crate::config::language::{DefaultKey, Flag, Key, Reader, Str, Subtables, Table};
 use crate::net::Url;
 use crate::route::{Pattern, Segment};
+use crate::transform::Place;
 
 pub(super) static TABLE: Table = Table {
     path: "groups[]",
@@ -57,7 +58,6 @@ pub(super) static TABLE: Table = Table {
         "a group has no methods of its own: write them in its routes",
     )],
 };
-use crate::transform::Place;
 
 const PREFIX: Key<Str> = Key::new("prefix", Str)
     .absent("no prefix")

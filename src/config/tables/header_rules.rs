@@ -15,7 +15,7 @@ use crate::config::language::{
 use crate::token::ForwardedClaim;
 use crate::transform::{
     Direction, FieldPattern, FieldTemplate, HeaderRuleError, HeaderRules, Place, Reference,
-    ReferenceKind, Template, header_rule_value, is_rule_text, is_twin,
+    ReferenceKind, Template, header_rule_value, is_twin,
 };
 
 pub(super) static TABLE: Table = Table {
@@ -31,7 +31,8 @@ pub(super) static TABLE: Table = Table {
     refused: &[],
 };
 
-const FIELDS: Custom = Custom {
+/// A map from the names of header fields to their values.
+pub(super) const FIELDS: Custom = Custom {
     words: "a map from field name to value",
     json_schema: || json!({ "type": "object", "additionalProperties": json::text() }),
 };
@@ -150,9 +151,10 @@ impl LocatedRules {
         let Rule { name, replaces } = rule;
         let subject = format_args!("the value of \"{name}\"");
         let Some(text) = value.literal() else {
-            if !is_rule_text(&value) {
-                let error = Err::<(), _>(HeaderRuleError::Value);
-                reader.accept(span, subject, error);
+            if reader
+                .accept(span, subject, header_rule_value(&value.sample("x")))
+                .is_none()
+            {
                 return;
             }
             self.templates.push(span);
@@ -187,7 +189,7 @@ fn template(
     name: &str,
     value: &Value,
 ) -> Option<Template> {
-    let text = rule_text(reader, name, value)?;
+    let text = field_text(reader, name, value)?;
     let place = match direction {
         Direction::Request => &Place::REQUEST,
         Direction::Response => &Place::RESPONSE,
@@ -208,7 +210,8 @@ fn has_claim(template: &Template) -> bool {
     references.any(|(reference, _)| reference.kind() == ReferenceKind::Claim)
 }
 
-fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'v str> {
+/// Returns the text of a field's value, or reports that it is none.
+pub(super) fn field_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'v str> {
     match &value.kind {
         Kind::Text(text) => Some(text),
         _ => {

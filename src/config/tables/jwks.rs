@@ -13,6 +13,7 @@ use crate::config::language::{
 };
 use crate::issuer::{FetchPolicy, JwksError, KeySet, KeySource};
 use crate::net::Url;
+use crate::transform::Place;
 
 pub(super) const ISSUER: Key<Str> = Key::new("issuer", Str)
     .takes(&Place::SETTING)
@@ -54,7 +55,6 @@ const KEY_SET: Custom = Custom {
     words: "a string of JSON or a table with \"keys\"",
     json_schema: || json!({ "anyOf": [json::text(), { "type": "object", "required": ["keys"] }] }),
 };
-use crate::transform::Place;
 
 pub(super) const JWKS: Key<Custom> = Key::new("jwks", KEY_SET)
     .absent("discovery")

@@ -113,13 +113,14 @@ const CREDENTIALS: [http::HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORI
 /// it stands. `sources` are the places of all routes.
 pub(super) fn refuse_tokens(
     context: &Context,
-    subject: &str,
+    route: &Pattern,
     sources: &[Source],
     reference: &Reference,
     span: Span,
 ) {
     if may_hold_token(sources, reference) {
-        let message = format!("{subject}: \"{reference}\" may hold a token, which is not copied");
+        let message =
+            format!("route \"{route}\": \"{reference}\" may hold a token, which is not copied");
         let hint = "\"forward_token\" says whether the upstream gets the token";
         context.problem(Problem::at(span, message).hint(hint));
     }
@@ -129,15 +130,15 @@ pub(super) fn refuse_tokens(
 /// client that knows that route sends its token to the others as well.
 pub(super) fn refuse_tokens_in_answer(
     context: &Context,
-    subject: &str,
+    route: &Pattern,
     sources: &[Source],
     reference: &Reference,
     span: Span,
 ) {
     if may_hold_token(sources, reference) {
         let message = format!(
-            "{subject}: \"respond\": \"{reference}\" may hold a token, which must not be in an \
-             answer"
+            "route \"{route}\": \"respond\": \"{reference}\" may hold a token, which must not be in \
+             an answer"
         );
         context.problem(Problem::at(span, message));
     }

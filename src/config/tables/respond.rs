@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, DATE, HOST, LOCATION};
 use http::{HeaderName, StatusCode};
-use serde_json::json;
 
-use crate::config::language::document::{KeyValue, Kind, Value};
-use crate::config::language::json;
+use super::header_rules::{FIELDS, field_text};
+use crate::config::language::document::{KeyValue, Kind};
 use crate::config::language::{Count, Custom, DefaultKey, Key, Reader, Span, Str, Subtable, Table};
 use crate::route::Pattern;
 use crate::transform::{
@@ -35,11 +34,6 @@ const STATUS: DefaultKey<Count<u16>> = Key::new("status", Count::new(200, 599))
     .not(&["code", "status_code"])
     .example("308")
     .or(200);
-
-const FIELDS: Custom = Custom {
-    words: "a map from field name to value",
-    json_schema: || json!({ "type": "object", "additionalProperties": json::text() }),
-};
 
 const HEADERS: Key<Custom> = Key::new("headers", FIELDS)
     .absent("`Content-Type` alone, if there is a body")
@@ -137,25 +131,17 @@ fn field(reader: &Reader<'_>, route: &RouteFacts<'_>, entry: &KeyValue) -> Optio
         subject,
         Direction::Response.name(&entry.key),
     );
-    let text = text_of(reader, &entry.key, &entry.value)?;
+    let text = field_text(reader, &entry.key, &entry.value)?;
     let (name, span) = (name?, entry.value.span);
     if name == DATE {
         let message = "the answer cannot have \"date\": the gateway writes it itself";
         reader.problem(entry.key_span, message);
     }
     let template = template(reader, route, &Written { text, span }, &Place::RESPOND)?;
-    check_characters(reader, &entry.key, span, &template)?;
+    let subject = format_args!("the value of \"{}\"", entry.key);
+    reader.accept(span, subject, header_rule_value(&template.sample("x")))?;
     check_place(reader, &name, span, &template)?;
     Some(RespondField::new(name, template))
-}
-
-fn text_of<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'v str> {
-    if let Kind::Text(text) = &value.kind {
-        return Some(text);
-    }
-    let message = format!("the value of \"{name}\" is a string, not {}", value.name());
-    reader.problem(value.span, message);
-    None
 }
 
 fn body(reader: &mut Reader<'_>, route: &RouteFacts<'_>, status: StatusCode) -> Option<Template> {
@@ -186,10 +172,7 @@ fn template(
 ) -> Option<Template> {
     let parsed = Template::parse(written.text, place);
     let template = reader.accept(written.span, format_args!("\"{}\"", written.text), parsed)?;
-    let template = match reader.context.variables() {
-        Some(variables) => template.filled(|name| variables.value(name)),
-        None => template,
-    };
+    let template = reader.context.filled(&template);
     let mut is_right = true;
     for (reference, _) in template.references() {
         if let Some(why) = objection(reference, route) {
@@ -211,25 +194,6 @@ fn objection(reference: &Reference, route: &RouteFacts<'_>) -> Option<&'static s
         Reference::Variable(_) => Some("is no variable"),
         _ => None,
     }
-}
-
-/// Checks the characters of a header value, in which references stand for some text.
-fn check_characters(
-    reader: &Reader<'_>,
-    name: &str,
-    span: Span,
-    template: &Template,
-) -> Option<()> {
-    let mut text = String::new();
-    for part in template.parts() {
-        text.push_str(match part {
-            Part::Text(text) => text,
-            Part::Reference(_) => "x",
-        });
-    }
-    let subject = format_args!("the value of \"{name}\"");
-    reader.accept(span, subject, header_rule_value(&text))?;
-    Some(())
 }
 
 /// Refuses values of requests where they would decide about more than a text: the type of the body,

@@ -98,18 +98,18 @@ fn check_token_references(context: &Context, all: &[LocatedRoute]) {
         }
     }
     for located in all {
-        let subject = format!("route \"{}\"", located.route.pattern);
+        let route = &located.route.pattern;
         if let Some(rewrite) = &located.route.heads.rewrite {
             for reference in rewrite.references() {
-                refuse_tokens(context, &subject, &sources, reference, located.rewrite);
+                refuse_tokens(context, route, &sources, reference, located.rewrite);
             }
         }
         let rules = located.request_rules.iter();
         for (reference, span) in rules.flat_map(|rules| rules.references()) {
-            refuse_tokens(context, &subject, &sources, reference, span);
+            refuse_tokens(context, route, &sources, reference, span);
         }
         for (reference, span) in &located.answered {
-            refuse_tokens_in_answer(context, &subject, &sources, reference, *span);
+            refuse_tokens_in_answer(context, route, &sources, reference, *span);
         }
     }
 }

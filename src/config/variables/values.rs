@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::given::GivenVariables;
 use crate::config::language::Span;
-use crate::config::language::nearness::{did_you_mean, nearest};
+use crate::config::language::nearness::did_you_mean;
 
 /// A variable with the value in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Variable {
     pub name: Box<str>,
     /// The value in effect.
     pub value: Box<str>,
-    /// Where the value comes from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
@@ -188,11 +188,7 @@ impl Variables {
             }
             let lower = flag.to_ascii_lowercase();
             let names = self.list.iter().map(|known| &*known.name);
-            let meant = match nearest(&lower, names) {
-                Some(meant) => format!("; did you mean \"{meant}\"?"),
-                None => String::new(),
-            };
-            unknown.push((flag.clone(), meant));
+            unknown.push((flag.clone(), did_you_mean(&lower, names)));
         }
         unknown
     }

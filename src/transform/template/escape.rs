@@ -87,6 +87,21 @@ impl Escape {
         }
     }
 
+    /// Returns the rule for the values in a body of this content type.
+    #[must_use]
+    pub fn of_content(content_type: &str) -> Self {
+        let essence = content_type.split(';').next().unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
+        match subtype {
+            "json" => Self::Json,
+            "html" | "xml" => Self::Html,
+            _ if subtype.ends_with("+json") => Self::Json,
+            _ if subtype.ends_with("+xml") => Self::Html,
+            _ => Self::Plain,
+        }
+    }
+
     /// Appends a value. Returns `false`, and may have appended a part, if it does not fit.
     pub(super) fn write(self, out: &mut String, value: &Value<'_>) -> bool {
         match (self, value) {
@@ -117,9 +132,7 @@ impl Escape {
         }
         true
     }
-}
 
-impl Escape {
     /// Returns whether a value behind this text is the host of a URL.
     pub(super) fn takes_authority(self, out: &str) -> bool {
         matches!(self, Self::Url | Self::Link) && out.ends_with("://")

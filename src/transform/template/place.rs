@@ -29,14 +29,7 @@ impl Place {
     ]);
 
     /// A header field of `respond`: an answer without an upstream may need what a request says.
-    pub const RESPOND: Self = Self(&[
-        ReferenceKind::Parameter,
-        ReferenceKind::Claim,
-        ReferenceKind::Header,
-        ReferenceKind::Query,
-        ReferenceKind::RequestId,
-        ReferenceKind::Variable,
-    ]);
+    pub const RESPOND: Self = Self::REQUEST;
 
     /// The body of `respond`, in which braces are text.
     pub const BODY: Self = Self(&[
