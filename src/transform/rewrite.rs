@@ -7,14 +7,9 @@
 //! (attacks.md#row-1). Any other rewrite is a template. A value of it is escaped for its place, and
 //! the path that it makes has to be inspected as that of a request.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use percent_encoding::percent_decode_str;
-
-use super::template::{
-    Escape, Facts, Place, Reference, RenderError, Template, TemplateError, has_parameter,
-};
+use super::query_rewrite::QueryRewrite;
+use super::rewrite_error::RewriteError;
+use super::template::{Escape, Facts, Place, Reference, RenderError, Template, has_parameter};
 use crate::route::{Pattern, PatternError, Segment, Tail};
 
 /// A compiled rewrite.
@@ -42,35 +37,6 @@ enum Part {
     Literal(Box<str>),
     /// The segment of the matched path with this index.
     Segment(usize),
-}
-
-/// The parameters that a rewrite sets in the query.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueryRewrite(Vec<Parameter>);
-
-/// A parameter of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Parameter {
-    /// The name, decoded.
-    name: Box<str>,
-    /// The name as the configuration has it.
-    written: Box<str>,
-    value: Template,
-}
-
-/// An error in a rewrite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RewriteError {
-    /// The text is not a path.
-    Pattern(PatternError),
-    /// A reference has an error.
-    Template(TemplateError),
-    /// The route's pattern has no such parameter or open end.
-    Unknown(Box<str>),
-    /// A part of the query is not `name=value`, or has a character that a query cannot have.
-    Query(Box<str>),
-    /// The query has a parameter twice.
-    Twice(Box<str>),
 }
 
 impl Rewrite {
@@ -205,9 +171,9 @@ impl Rewrite {
             Path::Segments(_) => None,
             Path::Template(template) => Some(template),
         };
-        let values = self.query.0.iter().map(|parameter| &parameter.value);
-        let templates = path.into_iter().chain(values);
-        templates.flat_map(|template| template.references().map(|(reference, _)| reference))
+        let own = path.into_iter().flat_map(Template::references);
+        own.map(|(reference, _)| reference)
+            .chain(self.query.references())
     }
 
     /// Returns the rewrite as the configuration has it.
@@ -215,82 +181,6 @@ impl Rewrite {
     pub fn as_str(&self) -> &str {
         &self.text
     }
-}
-
-impl QueryRewrite {
-    fn parse(query: Template) -> Result<Self, RewriteError> {
-        let mut parameters: Vec<Parameter> = Vec::new();
-        let mut rest = Some(query);
-        while let Some(query) = rest {
-            let (parameter, after) = match query.split_once('&') {
-                Some((parameter, after)) => (parameter, Some(after)),
-                None => (query, None),
-            };
-            let parameter = Parameter::parse(&parameter)?;
-            if parameters.iter().any(|other| other.name == parameter.name) {
-                return Err(RewriteError::Twice(parameter.name));
-            }
-            parameters.push(parameter);
-            rest = after;
-        }
-        Ok(Self(parameters))
-    }
-
-    /// Returns whether no parameter is set.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the decoded names of the parameters.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|parameter| &*parameter.name)
-    }
-
-    /// Returns the parameters as a query. One without a value is left out.
-    #[must_use]
-    pub fn render(&self, facts: &impl Facts) -> String {
-        let mut out = String::new();
-        for parameter in &self.0 {
-            let Ok(value) = parameter.value.render(Escape::Form, facts) else {
-                continue;
-            };
-            if !out.is_empty() {
-                out.push('&');
-            }
-            out.push_str(&parameter.written);
-            out.push('=');
-            out.push_str(&value);
-        }
-        out
-    }
-}
-
-impl Parameter {
-    fn parse(text: &Template) -> Result<Self, RewriteError> {
-        let shown = text.sample("..");
-        let error = || RewriteError::Query(shown.as_str().into());
-        let (name, value) = text.split_once('=').ok_or_else(error)?;
-        let written = name.literal().filter(|name| !name.is_empty());
-        let written = written.ok_or_else(error)?;
-        let is_written = text.texts().all(is_query_text);
-        let spaced = written.replace('+', " ");
-        let decoded = percent_decode_str(&spaced).decode_utf8();
-        match decoded.map(Cow::into_owned) {
-            Ok(name) if is_written => Ok(Self {
-                name: name.into(),
-                written: written.into(),
-                value,
-            }),
-            _ => Err(error()),
-        }
-    }
-}
-
-/// Returns whether a text can stand in a query, as it is, for every reader.
-fn is_query_text(text: &str) -> bool {
-    let is_query_byte = |byte: u8| byte.is_ascii_graphic() && !b"#;\"<>\\^`{|}".contains(&byte);
-    text.bytes().all(is_query_byte)
 }
 
 /// Checks that a path without its references has literal segments alone: the value of a variable is
@@ -340,20 +230,6 @@ fn parse_part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, R
         }
     }
 }
-
-impl fmt::Display for RewriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pattern(error) => error.fmt(f),
-            Self::Template(error) => error.fmt(f),
-            Self::Query(part) => write!(f, "\"{part}\" in the query is not \"name=value\""),
-            Self::Twice(name) => write!(f, "the query has \"{name}\" twice"),
-            Self::Unknown(part) => write!(f, "\"{part}\" is not in the route's path"),
-        }
-    }
-}
-
-impl std::error::Error for RewriteError {}
 
 #[cfg(test)]
 mod tests {
