@@ -40,6 +40,26 @@ pub enum MethodError {
 }
 
 impl MethodPattern {
+    /// Returns the method that one of the patterns of a path names for a request of this method;
+    /// `None` if `ANY` answers it.
+    pub fn named_for<'m>(
+        patterns: impl Iterator<Item = &'m Self> + Clone,
+        method: &Method,
+    ) -> Option<&'m Method> {
+        let mut named = patterns.clone().filter_map(Self::method);
+        match named.find(|named| *named == method) {
+            None if *method == Method::HEAD => Self::named_for(patterns, &Method::GET),
+            found => found,
+        }
+    }
+
+    fn method(&self) -> Option<&Method> {
+        match self {
+            Self::One(method) => Some(method),
+            Self::Any => None,
+        }
+    }
+
     /// Parses a method name or `ANY`.
     ///
     /// # Errors
@@ -111,5 +131,22 @@ mod tests {
             Err(MethodError::Never("CONNECT".into()))
         );
         assert_eq!(MethodPattern::parse("A B"), Err(MethodError::Syntax));
+    }
+
+    #[test]
+    fn a_method_is_named_by_itself_or_by_get_for_head() {
+        let named = |patterns: &[&str], method: Method| {
+            let patterns: Vec<_> = patterns
+                .iter()
+                .map(|text| MethodPattern::parse(text).unwrap())
+                .collect();
+            MethodPattern::named_for(patterns.iter(), &method).cloned()
+        };
+        let get = Some(Method::GET);
+        assert_eq!(named(&["POST", "GET", "ANY"], Method::GET), get);
+        assert_eq!(named(&["GET", "ANY"], Method::HEAD), get);
+        assert_eq!(named(&["GET", "HEAD"], Method::HEAD), Some(Method::HEAD));
+        assert_eq!(named(&["POST", "ANY"], Method::HEAD), None);
+        assert_eq!(named(&["GET", "ANY"], Method::PUT), None);
     }
 }

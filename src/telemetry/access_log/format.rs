@@ -59,7 +59,7 @@ pub struct LineContext<'a> {
     pub pattern: Option<&'a str>,
     /// The prefix of the route's group, if it is removed before forwarding.
     pub stage: Option<&'a str>,
-    /// The method of the route's rule: that of the request, or `ANY`.
+    /// The method of the route's rule, or `ANY`. For `HEAD` it may be `GET`.
     pub rule_method: Option<&'a str>,
     /// The host that the client asked for.
     pub host: Option<&'a str>,
