@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 pub use super::aws_rest::ERROR_TYPE;
+use super::form::Form;
 use super::own_response::{self, Told};
 use super::problem::Problem;
 use super::reason::Reason;
@@ -46,12 +47,33 @@ pub fn to(
         // The body tells the status as well.
         problem.status = status;
     }
-    let form = match profile {
+    let mut form = match profile {
         ErrorProfile::Rfc6750 => problem.form(metadata_url(snapshot, refusal), request_id),
         ErrorProfile::AwsRest => aws_rest::form(refusal, errors.detail),
         ErrorProfile::AwsHttp => aws_http::form(refusal, &problem, errors.detail),
     };
-    let mut headers = form.headers;
+    complete(&mut form, refusal, retry_after);
+    let mut response = Response::new(Bytes::from(form.body));
+    *response.status_mut() = form.status;
+    *response.headers_mut() = form.headers;
+    if let Some(own) = own {
+        let told = Told {
+            request_id,
+            code,
+            detail: &form.message,
+            route: refusal.route.map(|route| &*route.label).unwrap_or_default(),
+        };
+        own_response::apply(own, &told, &mut response);
+    }
+    match grpc {
+        Some(content_type) => grpc::refused(response, content_type, &form.message),
+        None => response,
+    }
+}
+
+/// Adds the header fields that a refusal has in the form of every profile.
+fn complete(form: &mut Form, refusal: &Refusal<'_>, retry_after: Option<u64>) {
+    let headers = &mut form.headers;
     let kind = HeaderValue::from_static(form.content_type);
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -65,22 +87,6 @@ pub fn to(
     }
     if refusal.reason().closes() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    let mut response = Response::new(Bytes::from(form.body));
-    *response.status_mut() = form.status;
-    *response.headers_mut() = headers;
-    if let Some(own) = own {
-        let told = Told {
-            request_id,
-            code,
-            detail: &form.message,
-            route: refusal.route.map(|route| &*route.label).unwrap_or_default(),
-        };
-        own_response::apply(own, &told, &mut response);
-    }
-    match grpc {
-        Some(content_type) => grpc::refused(response, content_type, &form.message),
-        None => response,
     }
 }
 
