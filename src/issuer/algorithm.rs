@@ -34,6 +34,16 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
+    /// The algorithms of RSA keys.
+    pub(super) const RSA: [Self; 6] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+    ];
+
     /// Returns the algorithm with exactly this case-sensitive name, as a JWS header or a JWK spells
     /// it.
     #[must_use]

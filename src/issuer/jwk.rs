@@ -72,15 +72,6 @@ const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// The members that a public key consists of.
 const NUMBERS: [&str; 5] = ["crv", "x", "y", "n", "e"];
 
-const RSA: [Algorithm; 6] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-];
-
 /// The sizes of an RSA modulus, in bits. Above 8192 a verification is slow enough to be an attack.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
@@ -240,7 +231,7 @@ fn algorithms(members: &Members, fit: &[Algorithm]) -> Result<Vec<Algorithm>, Sk
 }
 
 fn read_rsa(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
-    let algorithms = algorithms(members, &RSA)?;
+    let algorithms = algorithms(members, &Algorithm::RSA)?;
     let (n, e) = (number(members, "n")?, number(members, "e")?);
     let (n, e) = (without_zeros(&n), without_zeros(&e));
     if !RSA_BITS.contains(&bits(n)) {

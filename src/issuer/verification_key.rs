@@ -117,15 +117,6 @@ mod tests {
         ]
     }
 
-    const RSA: [Algorithm; 6] = [
-        Algorithm::RS256,
-        Algorithm::RS384,
-        Algorithm::RS512,
-        Algorithm::PS256,
-        Algorithm::PS384,
-        Algorithm::PS512,
-    ];
-
     /// A good signature, and its variants from attackers and careless encoders.
     fn spellings(signature: &str) -> Vec<String> {
         let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -190,8 +181,8 @@ mod tests {
         for (signer, algorithm) in signers() {
             agrees(&signer, algorithm, algorithm);
         }
-        for algorithm in RSA {
-            for made_with in RSA {
+        for algorithm in Algorithm::RSA {
+            for made_with in Algorithm::RSA {
                 agrees(Signer::rsa(), algorithm, made_with);
             }
         }
@@ -236,7 +227,11 @@ mod tests {
         }
         for algorithm in Algorithm::ALL {
             let parsed = VerificationKey::parse(algorithm, &Signer::rsa().decoding_key());
-            assert_eq!(parsed.is_ok(), RSA.contains(&algorithm), "{algorithm}");
+            assert_eq!(
+                parsed.is_ok(),
+                Algorithm::RSA.contains(&algorithm),
+                "{algorithm}"
+            );
         }
     }
 }
