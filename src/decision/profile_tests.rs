@@ -9,7 +9,7 @@ use crate::config::{Config, ErrorProfile};
 use crate::policy::Denial;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Label as _, Metrics};
-use crate::token::fixture::{FOUND, WANTED, token_errors};
+use crate::token::fixture::{FOUND, WANTED, is_unverified, token_errors};
 use crate::token::{Malformation, TokenError};
 
 const PROFILES: [ErrorProfile; 3] = [
@@ -46,22 +46,6 @@ fn about(error: &TokenError) -> Cause {
 fn seen(response: &Response<Bytes>) -> String {
     let body = String::from_utf8_lossy(response.body());
     format!("{} {:?} {body}", response.status(), response.headers())
-}
-
-/// Returns whether the error is found before the signature has verified.
-fn is_unverified(error: &TokenError) -> bool {
-    matches!(
-        error,
-        TokenError::TooLong { .. }
-            | TokenError::Placeholder(_)
-            | TokenError::Opaque
-            | TokenError::Encrypted
-            | TokenError::Malformed(_)
-            | TokenError::Algorithm(_)
-            | TokenError::UnknownIssuer(_)
-            | TokenError::UnknownKey(_)
-            | TokenError::Signature(_)
-    )
 }
 
 /// Returns whether the text does not have three parts, which its sender can count.

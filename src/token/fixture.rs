@@ -105,3 +105,19 @@ pub(crate) fn has_texts(error: &TokenError) -> bool {
         _ => false,
     }
 }
+
+/// Returns whether the error is found before the signature has verified.
+pub(crate) fn is_unverified(error: &TokenError) -> bool {
+    matches!(
+        error,
+        TokenError::TooLong { .. }
+            | TokenError::Placeholder(_)
+            | TokenError::Opaque
+            | TokenError::Encrypted
+            | TokenError::Malformed(_)
+            | TokenError::Algorithm(_)
+            | TokenError::UnknownIssuer(_)
+            | TokenError::UnknownKey(_)
+            | TokenError::Signature(_)
+    )
+}
