@@ -1,6 +1,8 @@
 //! Templates in header rules and `rewrite`: what a request's values become, and that no value
 //! leaves its place.
 
+use std::sync::LazyLock;
+
 use serde_json::json;
 
 use crate::support::{Answer, Arrival, Folder, Gateway, Issuer, Request, Script, Upstream};
@@ -422,33 +424,11 @@ fn a_reference_that_can_have_no_value_is_an_error() {
     }
 }
 
-/// Texts of which random values are made: what ends a place, and what begins a reference.
-const PIECES: [&str; 24] = [
-    "\r\n",
-    "\n",
-    "\0",
-    "/",
-    "\\",
-    "?",
-    "#",
-    "&",
-    "=",
-    ";",
-    "%",
-    "%2F",
-    "%0d%0a",
-    "..",
-    ".",
-    " ",
-    ",",
-    "+",
-    "\"",
-    "${claim:sub}",
-    "{id}",
-    "$$",
-    "a",
-    "é",
-];
+/// Pieces of which random values are made: what ends a place, and what begins a reference.
+static PIECES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let text = include_str!("../vectors/template_pieces.json");
+    serde_json::from_str(text).unwrap()
+});
 
 /// Random numbers from a seed.
 struct Chance(u64);
@@ -465,7 +445,7 @@ impl Chance {
     fn text(&mut self) -> String {
         let count = 1 + self.below(4);
         (0..count)
-            .map(|_| PIECES[self.below(PIECES.len())])
+            .map(|_| PIECES[self.below(PIECES.len())].as_str())
             .collect()
     }
 }
