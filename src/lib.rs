@@ -12,10 +12,10 @@
 //! | [`proxy`] | the walk of a request: admit, route, authorize, forward |
 //! | [`decision`] | the verdict about a request, and its answer if it is refused |
 //! | [`route`] | the route of a request, by host, path and method |
-//! | [`transform`] | the changes that a route makes to requests and answers |
+//! | [`transform`] | the changes that a route makes to requests and answers, and their templates |
 //! | [`token`] | bearer tokens: from a header to a principal |
 //! | [`issuer`] | the trusted issuers and their keys |
-//! | [`policy`] | the decision about a request; uses `std` only |
+//! | [`policy`] | whether a principal meets a requirement; uses `std` only |
 //! | [`lambda`] | the events and answers of functions behind an Invoke API |
 //! | [`upstream`] | connections to upstreams, load balancing and health |
 //! | [`web`] | the small HTTP client and server for everything but traffic |
@@ -25,7 +25,7 @@
 //! | [`snapshot`] | the compiled configuration, and the one in force |
 //! | [`reload`] | from a changed file to another snapshot |
 //! | [`admin`] | metrics, health and policy on a listener of their own |
-//! | [`telemetry`] | metrics and the access log |
+//! | [`telemetry`] | metrics, the access log and the event log |
 //! | [`import`] | from an export of API Gateway, or an OpenAPI document, to a configuration |
 //! | [`dev`] | the embedded issuer and echo of `scopegate dev`; unreachable from `run` |
 //! | [`cli`] | the commands |
