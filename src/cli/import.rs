@@ -69,7 +69,7 @@ struct Settings {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Restriction {
+pub(super) enum Restriction {
     /// Those of the whole API
     ResourcePolicy,
 }
@@ -143,7 +143,8 @@ impl Mode {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// Parses a name, `=` and a value.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))

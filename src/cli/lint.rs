@@ -9,15 +9,17 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::failure::{Failure, REFUSED};
+use super::import::{Restriction, pair};
 use super::output::print;
 use super::settings::ConfigFile;
-use crate::config::printable;
-use crate::import::document::{MAX_BYTES, Place};
-use crate::import::lint::{self as comparison, Kind};
+use crate::config::{Config, printable};
+use crate::import::document::{Document, MAX_BYTES, Place};
+use crate::import::lint::{self as comparison, Kind, Reading, RouteName};
 use crate::import::{self, ImportError};
 use crate::route::Conflict;
 
 type Contract = comparison::Contract<Place>;
+type Comparing = comparison::Comparing<Place>;
 type Difference = comparison::Difference<Place>;
 
 const AFTER_HELP: &str = "\
@@ -37,6 +39,14 @@ pub(super) struct Arguments {
     /// The path before those of the document, in place of that of its first server; "/" for none
     #[arg(long, value_name = "PATH", value_parser = prefix)]
     prefix: Option<String>,
+    /// The value of a stage variable of the document, or of a variable of its servers; may be
+    /// repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    stage_var: Vec<(String, String)>,
+    /// Compare as if the document had no resource policy, and no private or disabled endpoint: the
+    /// restriction is enforced elsewhere
+    #[arg(long, value_name = "RESTRICTION")]
+    accept: Vec<Restriction>,
     /// Print one JSON object; docs/lint.md describes its members
     #[arg(long)]
     json: bool,
@@ -58,25 +68,54 @@ pub(super) fn lint(arguments: &Arguments) -> Result<u8, Failure> {
         document: arguments.openapi.display().to_string(),
     };
     let config = settings.load()?;
-    let contract = read(arguments, &names)?;
-    let fail = |twins| same_operation(&names, &contract, twins);
-    let differences = comparison::lint(&config, &contract).map_err(fail)?;
-    let denied = comparison::denied(&config, &contract).map_err(fail)?;
+    let bytes = bytes(&arguments.openapi)?;
+    let document = import::read(&bytes).map_err(|error| failure(&names, &error))?;
+    let contract = arguments.contract(&document, arguments.prefix.as_deref());
+    let contract = contract.map_err(|error| failure(&names, &error))?;
+    let comparing = comparison::compare(&config, &contract)
+        .map_err(|twins| same_operation(&names, &contract, twins))?;
+    let report = Report {
+        names: &names,
+        operations: contract.operations.len(),
+        other_prefix: match comparing.answered {
+            0 => arguments.other_prefix(&config, &document),
+            _ => None,
+        },
+        comparing,
+    };
     print(&match arguments.json {
-        true => object(&differences, &names),
-        false => lines(&differences, &contract, denied, &names),
+        true => report.object(),
+        false => report.lines(),
     })?;
-    Ok(match differences.is_empty() {
+    Ok(match report.comparing.differences.is_empty() {
         true => 0,
         false => REFUSED,
     })
 }
 
-fn read(arguments: &Arguments, names: &Names) -> Result<Contract, Failure> {
-    let bytes = bytes(&arguments.openapi)?;
-    let document = import::read(&bytes).map_err(|error| failure(names, &error))?;
-    let contract = import::contract(&document, arguments.prefix.as_deref());
-    contract.map_err(|error| failure(names, &error))
+impl Arguments {
+    fn contract(&self, document: &Document, prefix: Option<&str>) -> Result<Contract, ImportError> {
+        let reading = Reading {
+            prefix: prefix.map(str::to_owned),
+            variables: self.stage_var.iter().cloned().collect(),
+            accepts_policy: !self.accept.is_empty(),
+        };
+        comparison::contract(document, &reading)
+    }
+
+    /// Returns the prefix under which most operations have a route, with their number, for a
+    /// document none of whose operations has one.
+    fn other_prefix(&self, config: &Config, document: &Document) -> Option<(String, usize)> {
+        let mut best: Option<(String, usize)> = None;
+        for prefix in comparison::prefixes(config) {
+            let contract = self.contract(document, Some(&prefix)).ok()?;
+            let answered = comparison::compare(config, &contract).ok()?.answered;
+            if answered > best.as_ref().map_or(0, |(_, most)| *most) {
+                best = Some((prefix, answered));
+            }
+        }
+        best
+    }
 }
 
 fn failure(names: &Names, error: &ImportError) -> Failure {
@@ -119,36 +158,72 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn lines(differences: &[Difference], contract: &Contract, denied: usize, names: &Names) -> String {
-    let mut text = String::new();
-    for difference in differences {
-        let _ = writeln!(text, "{}", printable(&line(difference, names)));
+/// What the command prints.
+struct Report<'n> {
+    names: &'n Names,
+    operations: usize,
+    comparing: Comparing,
+    /// The prefix under which the operations have routes, and how many of them have one.
+    other_prefix: Option<(String, usize)>,
+}
+
+impl Report<'_> {
+    fn lines(&self) -> String {
+        let mut text = String::new();
+        let differences = &self.comparing.differences;
+        for difference in differences {
+            let _ = writeln!(text, "{}", printable(&line(difference, self.names)));
+        }
+        let operations = count(self.operations, "operation");
+        let found = match differences.len() {
+            0 => "no difference".to_owned(),
+            many => count(many, "difference"),
+        };
+        let denied = match self.comparing.denied {
+            0 => String::new(),
+            1 => "; 1 operation is denied".to_owned(),
+            many => format!("; {many} operations are denied"),
+        };
+        let gap = if differences.is_empty() { "" } else { "\n" };
+        let Names { config, document } = self.names;
+        let end = format!("{config} and {document}, with {operations}: {found}{denied}");
+        let _ = writeln!(text, "{gap}{}", printable(&end));
+        if let Some((prefix, answered)) = &self.other_prefix {
+            let all = self.operations;
+            let help =
+                format!("help: try --prefix {prefix}: {answered} of {all} have a route there");
+            let _ = writeln!(text, "{}", printable(&help));
+        }
+        text
     }
-    let operations = match contract.operations.len() {
-        1 => "1 operation".to_owned(),
-        many => format!("{many} operations"),
-    };
-    let found = match differences.len() {
-        0 => "no difference".to_owned(),
-        1 => "1 difference".to_owned(),
-        many => format!("{many} differences"),
-    };
-    let denied = match denied {
-        0 => String::new(),
-        1 => "; 1 operation is denied".to_owned(),
-        many => format!("; {many} operations are denied"),
-    };
-    let gap = if differences.is_empty() { "" } else { "\n" };
-    let Names { config, document } = names;
-    let end = format!("{config} and {document}, with {operations}: {found}{denied}");
-    let _ = writeln!(text, "{gap}{}", printable(&end));
-    text
+
+    fn object(&self) -> String {
+        let mut members = Vec::new();
+        for difference in &self.comparing.differences {
+            members.push(member(difference, self.names));
+        }
+        let object = json!({
+            "operations": self.operations,
+            "denied": self.comparing.denied,
+            "differences": members,
+            "try_prefix": self.other_prefix.as_ref().map(|(prefix, _)| prefix),
+        });
+        format!("{object}\n")
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        many => format!("{many} {noun}s"),
+    }
 }
 
 fn line(difference: &Difference, names: &Names) -> String {
-    let place = match difference.place {
-        Some(place) => format!("{}:{place}", names.document),
-        None => names.config.clone(),
+    let place = match (difference.place, &difference.route) {
+        (Some(place), _) => format!("{}:{place}", names.document),
+        (None, Some(route)) => route.place.to_string(),
+        (None, None) => names.config.clone(),
     };
     let subject = match difference.methods.as_slice() {
         [] => format!("scope {:?}", difference.subject),
@@ -163,28 +238,47 @@ fn joined(methods: &[http::Method]) -> String {
 }
 
 fn sentence(difference: &Difference) -> String {
-    let route = difference.route.as_deref().unwrap_or_default();
+    let route = difference.route.as_ref().map(named).unwrap_or_default();
     let [document, configuration] = difference.asked.clone().unwrap_or_default();
-    match difference.kind {
-        Kind::WeakerRoute => {
-            format!("the document asks for {document}, and the route {route} for {configuration}")
+    match (difference.kind, &difference.example) {
+        (Kind::WeakerRoute, _) => {
+            let asks = match &*configuration {
+                "public" => "is public".to_owned(),
+                other => format!("for {other}"),
+            };
+            format!("the document asks for {document}, and {route} {asks}")
         }
-        Kind::OperationWithoutRoute => "no route answers it".to_owned(),
-        Kind::RouteWithoutOperation => "no operation of the document describes it".to_owned(),
-        Kind::UnknownScope => {
-            format!("the route {route} asks for it, and the document does not know it")
+        (Kind::OtherIssuer | Kind::OtherTokens, _) => {
+            let of = match difference.kind {
+                Kind::OtherIssuer => "tokens of ",
+                _ => "",
+            };
+            format!("the document takes {of}{document}, and {route} {of}{configuration}")
         }
-        Kind::UndefinedScope => "no security scheme of the document defines it".to_owned(),
-        Kind::UnusedScope => "no route asks for it".to_owned(),
+        (Kind::OperationWithoutRoute, None) => "no route answers it".to_owned(),
+        (Kind::OperationWithoutRoute, Some(path)) => {
+            format!("no route answers some of its paths, such as {path}")
+        }
+        (Kind::RouteWithoutOperation, None) => {
+            "no operation of the document describes it".to_owned()
+        }
+        (Kind::RouteWithoutOperation, Some(path)) => {
+            format!("no operation of the document describes some of its paths, such as {path}")
+        }
+        (Kind::UnknownScope, _) => {
+            let path = difference.route.as_ref().map(|route| &*route.path);
+            let path = path.unwrap_or_default();
+            format!("the route {path} asks for it, and the document does not know it")
+        }
+        (Kind::UndefinedScope, _) => "no security scheme of the document defines it".to_owned(),
+        (Kind::UnusedScope, _) => "no route asks for it".to_owned(),
     }
 }
 
-fn object(differences: &[Difference], names: &Names) -> String {
-    let members = differences
-        .iter()
-        .map(|difference| member(difference, names));
-    let members: Vec<Value> = members.collect();
-    format!("{}\n", json!({ "differences": members }))
+/// Returns a route with its place.
+fn named(route: &RouteName) -> String {
+    let RouteName { path, place } = route;
+    format!("the route {path} at {place}")
 }
 
 fn member(difference: &Difference, names: &Names) -> Value {
@@ -198,12 +292,15 @@ fn member(difference: &Difference, names: &Names) -> Value {
         Some(asked) => asked.map(Some),
         None => [None, None],
     };
+    let route = difference.route.as_ref();
     json!({
         "kind": difference.kind.name(),
         "methods": methods,
         "path": (!is_scope).then_some(&difference.subject),
+        "example": difference.example,
         "scope": is_scope.then_some(&difference.subject),
-        "route": difference.route,
+        "route": route.map(|route| &route.path),
+        "route_place": route.map(|route| &route.place),
         "document": document,
         "configuration": configuration,
         "place": difference.place.map(|place| format!("{}:{place}", names.document)),

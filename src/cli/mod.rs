@@ -330,7 +330,7 @@ mod tests {
             ("run", "admin config control listen log-level var workers"),
             ("check", "admin config listen var"),
             ("routes", "config var"),
-            ("lint", "config json openapi prefix var"),
+            ("lint", "accept config json openapi prefix stage-var var"),
             ("reload", "control"),
             ("schema", "reference"),
             ("completions", ""),

@@ -135,6 +135,7 @@ impl Callers {
             response_timeout: _,
             websocket: _,
             errors: _,
+            place: _,
         } = route;
         let Heads {
             cors: _,

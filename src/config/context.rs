@@ -281,6 +281,14 @@ impl Context {
         }
     }
 
+    /// Returns a position for people: `file:line:column`.
+    pub(super) fn place(&self, span: Span) -> Box<str> {
+        match self.files.borrow().sources.get(span.file) {
+            Some(source) => source.place(span).into(),
+            None => Box::default(),
+        }
+    }
+
     pub(super) fn path(&self, file: usize) -> PathBuf {
         match self.files.borrow().sources.get(file) {
             Some(source) => source.name.clone().into(),

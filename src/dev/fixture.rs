@@ -205,5 +205,6 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         websocket: false,
         heads: Heads::default(),
         errors: Arc::default(),
+        place: "gateway.toml:1:1".into(),
     }
 }

@@ -6,7 +6,7 @@ use crate::support::Folder;
 
 const CONFIG: &str = "\
 [issuers.idp]
-issuer = \"https://idp.test\"
+issuer = \"https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Orders001\"
 audience = \"api\"
 jwks_file = \"keys.json\"
 [upstreams.orders]
@@ -152,11 +152,11 @@ fn each_difference_is_a_line_with_its_place() {
     let (code, text) = lint(&folder(&routes, EXPORT), &[]);
     assert_eq!(code, Some(4), "{text}");
     let expected = "\
-api.yaml:13:5: GET /dev/orders/{id}: the document asks for orders/read, and the route /dev/orders/new for any valid token
+api.yaml:13:5: GET /dev/orders/{id}: the document asks for orders/read, and the route /dev/orders/new at gateway.toml:14:8 for any valid token
 api.yaml:10:5: POST /dev/orders: no route answers it
 api.yaml:16:5: GET /dev/health: no route answers it
-gateway.toml: DELETE /dev/orders: no operation of the document describes it
-gateway.toml: scope \"orders/delete\": the route /dev/orders asks for it, and the document does not know it
+gateway.toml:11:8: DELETE /dev/orders: no operation of the document describes it
+gateway.toml:11:8: scope \"orders/delete\": the route /dev/orders asks for it, and the document does not know it
 api.yaml:8:5: scope \"orders/admin\": no route asks for it
 api.yaml:10:5: scope \"orders/write\": no route asks for it
 
@@ -190,7 +190,7 @@ fn a_list_of_scopes_is_read_as_its_language_reads_it() {
     assert!(
         text.starts_with(
             "api.yaml:7:5: GET /v1/orders: the document asks for read and list, and the route \
-             /v1/orders for read or list\n"
+             /v1/orders at gateway.toml:11:8 for read or list\n"
         ),
         "{text}"
     );
@@ -202,8 +202,140 @@ fn the_base_path_can_be_another_one() {
         &agreeing().replace("prefix = \"/dev\"", "prefix = \"/live\""),
         EXPORT,
     );
-    assert_eq!(lint(&folder, &[]).0, Some(4));
+    let help = "\nhelp: try --prefix /live: 4 of 4 have a route there\n";
+    let (code, text) = lint(&folder, &[]);
+    assert!(code == Some(4) && text.ends_with(help), "{text}");
     assert_eq!(lint(&folder, &["--prefix", "/live"]).0, Some(0));
+    let (_, text) = lint(&folder, &["--json"]);
+    let object: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(object["try_prefix"], "/live");
+    // As an import with `--basepath ignore` writes it.
+    folder.write(
+        "gateway.toml",
+        &format!("{CONFIG}{}", agreeing().replace("prefix = \"/dev\"\n", "")),
+    );
+    let (_, text) = lint(&folder, &[]);
+    assert!(text.contains("help: try --prefix /: 4 of 4"), "{text}");
+    assert_eq!(lint(&folder, &["--prefix", "/"]).0, Some(0));
+    // No prefix helps where one operation has its route already.
+    folder.write("gateway.toml", &format!("{CONFIG}{}", agreeing()));
+    assert!(!lint(&folder, &[]).1.contains("help"));
+}
+
+// A response to HEAD has the fields of the response to GET.
+#[test]
+fn a_public_head_beside_a_closed_get_is_weaker() {
+    let open = agreeing().replace(
+        "GET = { any = [\"orders/read\", \"orders/admin\"] }",
+        "GET = \"orders/read\", HEAD = { public = true }",
+    );
+    let (code, text) = lint(&folder(&open, EXPORT), &[]);
+    assert_eq!(code, Some(4));
+    let line = "api.yaml:8:5: HEAD /dev/orders: the document asks for orders/read or orders/admin, \
+                and the route /dev/orders at gateway.toml:11:8 is public\n";
+    assert!(text.starts_with(line), "{text}");
+}
+
+// They are access control, which a route without a token does not have.
+#[test]
+fn restrictions_of_the_whole_api_are_compared() {
+    let policy = "x-amazon-apigateway-policy:\n  Version: '2012-10-17'\n  Statement:\n  - {Effect: \
+                  Allow, Principal: '*', Action: 'execute-api:Invoke', Resource: '*', Condition: \
+                  {IpAddress: {'aws:SourceIp': 192.0.2.0/24}}}\n";
+    let private = "x-amazon-apigateway-endpoint-configuration: {types: [PRIVATE]}\n";
+    let disabled =
+        "x-amazon-apigateway-endpoint-configuration: {disableExecuteApiEndpoint: true}\n";
+    for (extension, asks) in [
+        (policy, "a caller whom the resource policy allows"),
+        (private, "a caller inside of its private network"),
+        (
+            disabled,
+            "another address, because its endpoint is turned off",
+        ),
+    ] {
+        let folder = folder(&agreeing(), &format!("{EXPORT}{extension}"));
+        let (code, text) = lint(&folder, &[]);
+        assert_eq!(code, Some(4), "{text}");
+        let line = format!(
+            "api.yaml:16:5: GET /dev/health: the document asks for {asks}, and the route \
+             /dev/health at gateway.toml:17:8 is public\n\ngateway.toml and"
+        );
+        assert!(text.starts_with(&line), "{text}");
+        // Enforced elsewhere.
+        assert_eq!(lint(&folder, &["--accept", "resource-policy"]).0, Some(0));
+    }
+}
+
+#[test]
+fn other_issuers_and_id_tokens_are_named() {
+    let folder = folder(&agreeing(), EXPORT);
+    let toml = format!("{CONFIG}{}", agreeing());
+    let other = toml.replace("eu-west-1_Orders001", "eu-west-1_Other0001");
+    folder.write("gateway.toml", &other);
+    let (code, text) = lint(&folder, &[]);
+    assert_eq!(code, Some(4));
+    assert!(
+        text.starts_with(
+            "api.yaml:8:5: GET /dev/orders: the document takes tokens of \
+             https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Orders001, and the route \
+             /dev/orders at gateway.toml:11:8 tokens of \
+             https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Other0001\n"
+        ),
+        "{text}"
+    );
+    folder.write(
+        "gateway.toml",
+        &toml.replace(
+            "audience = \"api\"",
+            "audience = \"api\"\ntoken_use = \"id\"",
+        ),
+    );
+    let (code, text) = lint(&folder, &[]);
+    assert_eq!(code, Some(4));
+    assert!(
+        text.starts_with(
+            "api.yaml:8:5: GET /dev/orders: the document takes access tokens, and the route \
+             /dev/orders at gateway.toml:12:8 ID tokens\n"
+        ),
+        "{text}"
+    );
+}
+
+// The scopes are compared where the pool is not known; a value makes it known.
+#[test]
+fn a_pool_may_be_named_by_a_stage_variable() {
+    let document = EXPORT.replace("eu-west-1_Orders001", "${stageVariables.pool}");
+    let open = agreeing().replace("orders/read", "orders/other");
+    let (code, text) = lint(&folder(&open, &document), &[]);
+    assert_eq!(code, Some(4));
+    assert!(
+        text.contains("GET /dev/orders/{id}: the document asks for orders/read, and the route"),
+        "{text}"
+    );
+    let agrees = folder(&agreeing(), &document);
+    assert_eq!(lint(&agrees, &[]).0, Some(0));
+    let own = ["--stage-var", "pool=eu-west-1_Orders001"];
+    assert_eq!(lint(&agrees, &own).0, Some(0));
+    let (_, text) = lint(&agrees, &["--stage-var", "pool=eu-west-1_Other0001"]);
+    assert!(text.contains("the document takes tokens of"), "{text}");
+}
+
+// The API answers nobody there, as the gateway does without a route.
+#[test]
+fn a_default_route_without_an_integration_needs_no_route() {
+    let method = "x-amazon-apigateway-any-method";
+    let empty = format!("  /$default:\n    {method}: {{isDefaultRoute: true}}\ncomponents:");
+    let document = EXPORT.replace("components:", &empty);
+    let document = document.replace("/$default", "$default");
+    assert_eq!(lint(&folder(&agreeing(), &document), &[]).0, Some(0));
+    let integration = "{isDefaultRoute: true, x-amazon-apigateway-integration: {type: http_proxy, \
+                       httpMethod: ANY, uri: 'https://a.example.com'}}";
+    let document = document.replace("{isDefaultRoute: true}", integration);
+    let (code, text) = lint(&folder(&agreeing(), &document), &[]);
+    assert!(
+        code == Some(4) && text.contains("/dev/**: no route"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -216,9 +348,10 @@ fn json_has_the_same_differences() {
     assert_eq!(
         differences[0],
         serde_json::json!({
-            "kind": "weaker_route", "methods": ["GET"], "path": "/dev/orders", "scope": null,
-            "route": "/dev/orders", "document": "orders/read or orders/admin",
-            "configuration": "orders/other", "place": "api.yaml:8:5",
+            "kind": "weaker_route", "methods": ["GET"], "path": "/dev/orders", "example": null,
+            "scope": null, "route": "/dev/orders", "route_place": "gateway.toml:11:8",
+            "document": "orders/read or orders/admin", "configuration": "orders/other",
+            "place": "api.yaml:8:5",
         })
     );
     let kinds: Vec<_> = differences
@@ -238,8 +371,20 @@ fn json_has_the_same_differences() {
             "unused_scope",
         ]
     );
-    let (code, text) = lint(&folder(&agreeing(), EXPORT), &["--json"]);
-    assert_eq!((code, text.as_str()), (Some(0), "{\"differences\":[]}\n"));
+    assert_eq!(
+        (&object["operations"], &object["denied"]),
+        (&4.into(), &0.into())
+    );
+    let denied = agreeing().replace("\npublic = true", "\ndeny = true");
+    let (code, text) = lint(&folder(&denied, EXPORT), &["--json"]);
+    assert_eq!(code, Some(0));
+    let object: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        object,
+        serde_json::json!({
+            "operations": 4, "denied": 1, "differences": [], "try_prefix": null,
+        })
+    );
 }
 
 #[test]
@@ -303,12 +448,22 @@ fn an_import_has_no_difference_from_its_document() {
             .unwrap();
         std::fs::write(folder.path("gateway.toml"), output.stdout).unwrap();
         let document = document.to_str().unwrap();
-        let output = folder.run(&["lint", "--openapi", document], &[]);
+        let mut lint = vec!["lint", "--openapi", document];
+        if table.command.iter().any(|word| word == "--accept") {
+            lint.extend(["--accept", "resource-policy"]);
+        }
+        let mut words = table.command.iter();
+        while let Some(word) = words.next() {
+            if word == "--var" {
+                lint.extend(["--stage-var", words.next().unwrap()]);
+            }
+        }
+        let output = folder.run(&lint, &[]);
         let text = String::from_utf8(output.stdout).unwrap();
         // What the importer leaves out, such as an operation without an integration, is a
         // difference; one that matters would be a route that asks for less.
         assert!(
-            !text.contains("the document asks for"),
+            !text.contains("the document asks for") && !text.contains("the document takes"),
             "{}: {text}",
             table.name
         );

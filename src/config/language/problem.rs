@@ -93,8 +93,7 @@ impl Problem {
         let Some((file, span)) = self.place(files) else {
             return text.into_owned();
         };
-        let (line, column) = file.line_and_column(span.start);
-        format!("{}:{line}:{column}: {text}", file.name)
+        format!("{}: {text}", file.place(span))
     }
 
     /// Returns the file of the problem, with the position in it.

@@ -78,6 +78,12 @@ impl SourceFile {
         (line + 1, before.chars().count() + 1)
     }
 
+    /// Returns a position for people: `file:line:column`.
+    pub(crate) fn place(&self, span: Span) -> String {
+        let (line, column) = self.line_and_column(span.start);
+        format!("{}:{line}:{column}", self.name)
+    }
+
     /// Returns the bytes to underline: of several lines only the first, and never a part of a
     /// character.
     pub(crate) fn span(&self, span: Span) -> Range<usize> {

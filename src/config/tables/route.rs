@@ -92,6 +92,8 @@ pub struct Route {
     pub heads: Heads,
     /// The form of the answers to refused requests.
     pub errors: Arc<Errors>,
+    /// The place of its path in the file, such as `gateway.toml:12:8`.
+    pub place: Box<str>,
 }
 
 /// The changes that a route makes to heads, and the deadlines for the bodies that follow.
@@ -331,6 +333,7 @@ pub(super) fn route(
         refuse_claims(&reader, &shared, rewrite.as_ref());
     }
     let (header, path) = (reader.span(), reader.value_span(&PATH));
+    let place = reader.context.place(path);
     let rewrite_span = reader.value_span(&REWRITE);
     reader.finish();
     if is_broken {
@@ -361,6 +364,7 @@ pub(super) fn route(
             ..heads(&shared, rewrite)
         },
         errors: Arc::clone(&inherited.errors),
+        place,
         handler: handler?,
         cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),

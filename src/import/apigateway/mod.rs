@@ -41,6 +41,7 @@ use super::plan::{
     Access, Asked, ErrorResponse, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens,
     Upstream,
 };
+use super::stated::Stated;
 use super::translation::Translation;
 
 /// Translates an export.
@@ -66,16 +67,30 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
     Ok(work.finish(planned))
 }
 
-/// Returns who may call each operation; `None` if that cannot be translated.
-pub(super) fn accesses(api: &Api<'_>, options: &Options) -> Vec<Option<Access>> {
+/// Returns what the document says about the callers of each operation.
+///
+/// # Errors
+/// Returns an error for an integration that cannot be found.
+pub(super) fn stated(api: &Api<'_>, options: &Options) -> Result<Vec<Stated>, ImportError> {
     let authorizers = Authorizers::of(api, options);
-    let mut issuers = Registry::default();
-    let mut accesses = Vec::with_capacity(api.operations.len());
+    let restrictions = Restrictions::of(api);
+    let mut all = Vec::with_capacity(api.operations.len());
     for operation in &api.operations {
+        let mut issuers = Registry::default();
         let decision = authorizers.decide(operation, &mut issuers);
-        accesses.push(decision.ok().map(|decision| decision.access));
+        let restriction = restrictions.of_operation(operation);
+        let node = integration::of(api.document, operation)?;
+        all.push(Stated {
+            access: match decision {
+                Ok(decision) => Ok(decision.access),
+                Err(reason) => Err(reason.code),
+            },
+            issuers: issuers.into_sorted(),
+            restriction: restriction.map(|reason| reason.code),
+            is_served: !operation.is_default_route() || node.is_some(),
+        });
     }
-    accesses
+    Ok(all)
 }
 
 /// A document that is being translated.

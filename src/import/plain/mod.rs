@@ -18,6 +18,7 @@ use super::openapi::{Api, ApiError, ApiFault, Method, Operation, Server};
 use super::options::{BasePath, Options, Prefix};
 use super::path::route_path;
 use super::plan::{Access, Group, Handler, Plan, Rule, Settings, Tokens, Upstream};
+use super::stated::Stated;
 use super::translation::Translation;
 use crate::net::Url;
 
@@ -64,16 +65,29 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
     })
 }
 
-/// Returns who may call each operation; `None` if that cannot be translated.
-pub(super) fn accesses(api: &Api<'_>, options: &Options) -> Vec<Option<Access>> {
+/// Returns what the document says about the callers of each operation. The issuers are those of all
+/// callers, or none where some of them have an issuer that is not known.
+pub(super) fn stated(api: &Api<'_>, options: &Options) -> Vec<Stated> {
     let bearers = bearers(api, options, &mut Vec::new());
-    let mut issuers = Registry::default();
-    let mut accesses = Vec::with_capacity(api.operations.len());
+    let mut all = Vec::with_capacity(api.operations.len());
     for operation in &api.operations {
+        let mut issuers = Registry::default();
         let decision = decide(operation, &bearers, &mut issuers);
-        accesses.push(decision.ok().map(|decision| decision.access));
+        let is_whole = decision.as_ref().is_ok_and(|one| one.findings.is_empty());
+        all.push(Stated {
+            access: match decision {
+                Ok(decision) => Ok(decision.access),
+                Err(reason) => Err(reason.code),
+            },
+            issuers: match is_whole {
+                true => issuers.into_sorted(),
+                false => Vec::new(),
+            },
+            restriction: None,
+            is_served: true,
+        });
     }
-    accesses
+    all
 }
 
 fn group(prefix: Prefix, planned: Vec<Planned>) -> Group {

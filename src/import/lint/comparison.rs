@@ -1,127 +1,22 @@
-//! The comparison of a configuration with a document: what one of them has and the other has not,
-//! and where the configuration asks for less.
+//! The differences between the operations of a document and the routes of a configuration.
 //!
-//! A route and an operation are compared on a path that both match, so that a special route inside
-//! the path of an operation counts as well. Scopes are compared, and no other condition: a document
-//! does not say which issuers and clients a route takes.
+//! A route and an operation are compared on paths that both match, so that a special route inside
+//! the path of an operation counts as well. Requirements, issuers and the kind of tokens are
+//! compared, and no other condition of a route.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 
-use super::lint_paths::{Documented, look_up, meeting, sample};
-use crate::config::{Config, Route, RouteMethod, rules};
+use super::callers::{Finding, findings};
+use super::model::{Contract, Difference, Kind, Operation, RouteName};
+use super::paths::{Documented, look_up, meetings, readable, sample, samples};
+use crate::config::{Config, Issuer, Route, RouteMethod, rules};
 use crate::policy::Requirement;
 use crate::route::{ANY, Conflict, Distinct, HostPattern, MethodPattern, Pattern, Rule, Table};
 
 /// A host that no configuration names (RFC 6761 §6.4), for the routes of all other hosts.
 const OTHER_HOST: &str = "other.invalid";
-
-/// A document, as far as it is compared.
-#[derive(Clone, Debug, Default)]
-pub struct Contract<P> {
-    /// The operations, in the order of the document.
-    pub operations: Vec<Operation<P>>,
-    /// The scopes that its security schemes define.
-    pub defined: BTreeMap<String, P>,
-    /// The names of its servers.
-    pub hosts: Vec<String>,
-    /// The path before those of the document, which stands for the same path with a slash after
-    /// it; `None` if nothing is before them.
-    pub root: Option<Pattern>,
-    /// Set if a method that a path lacks is looked up in less specific paths, as on API Gateway.
-    pub falls_through: bool,
-}
-
-/// An operation of a document. `P` is a place in it.
-#[derive(Clone, Debug)]
-pub struct Operation<P> {
-    /// The method.
-    pub method: MethodPattern,
-    /// The path, with the base path of the document.
-    pub pattern: Pattern,
-    /// The requirement; `None` if no requirement of a route says the same.
-    pub requirement: Option<Requirement>,
-    /// The place of the operation.
-    pub place: P,
-}
-
-/// A difference between a configuration and a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference<P> {
-    /// What it is.
-    pub kind: Kind,
-    /// The methods, if it is about a path.
-    pub methods: Vec<Method>,
-    /// The path of the operation, or of the route if there is no operation; or the scope.
-    pub subject: String,
-    /// The path of the route that asks for less, or that asks for the scope.
-    pub route: Option<String>,
-    /// What the document asks for, and what the route asks for, if it is less.
-    pub asked: Option<[String; 2]>,
-    /// The place in the document, if it is there.
-    pub place: Option<P>,
-}
-
-/// The kind of a [`Difference`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A route admits callers whom the operation refuses.
-    WeakerRoute,
-    /// No route answers an operation.
-    OperationWithoutRoute,
-    /// No operation describes what a route answers.
-    RouteWithoutOperation,
-    /// A route asks for a scope that the document neither defines nor uses.
-    UnknownScope,
-    /// An operation asks for a scope that the document's schemes do not define.
-    UndefinedScope,
-    /// No route asks for a scope of the document.
-    UnusedScope,
-}
-
-impl Kind {
-    /// Returns its name in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WeakerRoute => "weaker_route",
-            Self::OperationWithoutRoute => "operation_without_route",
-            Self::RouteWithoutOperation => "route_without_operation",
-            Self::UnknownScope => "unknown_scope",
-            Self::UndefinedScope => "undefined_scope",
-            Self::UnusedScope => "unused_scope",
-        }
-    }
-}
-
-/// Returns the differences, those that matter most first.
-///
-/// # Errors
-/// Returns the indices of two operations with the same method and path.
-pub fn lint<P: Clone>(
-    config: &Config,
-    contract: &Contract<P>,
-) -> Result<Vec<Difference<P>>, Conflict> {
-    let comparison = Comparison::new(config, contract)?;
-    let mut all = comparison.weaker_routes();
-    all.extend(comparison.operations_without_route());
-    all.extend(comparison.routes_without_operation());
-    all.extend(comparison.scopes());
-    all.sort_by_key(|difference| difference.kind);
-    Ok(all)
-}
-
-/// Returns the number of operations that a route denies.
-///
-/// # Errors
-/// Returns the indices of two operations with the same method and path.
-pub fn denied<P: Clone>(config: &Config, contract: &Contract<P>) -> Result<usize, Conflict> {
-    let comparison = Comparison::new(config, contract)?;
-    let mut denied = contract.operations.iter().enumerate().collect::<Vec<_>>();
-    denied.retain(|(index, operation)| comparison.is_denied(*index, operation));
-    Ok(denied.len())
-}
 
 fn documented<P>(contract: &Contract<P>) -> Vec<Rule<Documented>> {
     let operations = contract.operations.iter().enumerate();
@@ -172,7 +67,8 @@ fn is_of(host: Option<&HostPattern>, name: &str) -> bool {
     }
 }
 
-struct Comparison<'a, P> {
+/// The comparison of one configuration with one document.
+pub(super) struct Comparison<'a, P> {
     config: &'a Config,
     contract: &'a Contract<P>,
     documents: Table<Documented>,
@@ -180,10 +76,19 @@ struct Comparison<'a, P> {
     hosts: Vec<String>,
     /// The path before those of the document, without a slash at its end.
     root: Option<String>,
+    /// One segment more than any pattern has.
+    depth: usize,
+}
+
+/// The methods, and the paths of an operation or a route, to which a difference applies.
+#[derive(Default)]
+struct Lacking {
+    methods: Vec<Method>,
+    paths: BTreeSet<String>,
 }
 
 impl<'a, P: Clone> Comparison<'a, P> {
-    fn new(config: &'a Config, contract: &'a Contract<P>) -> Result<Self, Conflict> {
+    pub(super) fn new(config: &'a Config, contract: &'a Contract<P>) -> Result<Self, Conflict> {
         Ok(Self {
             config,
             contract,
@@ -191,6 +96,7 @@ impl<'a, P: Clone> Comparison<'a, P> {
             routes: Table::new(rules(&config.routes)).unwrap_or_default(),
             hosts: hosts(config, contract),
             root: contract.root.as_ref().map(sample),
+            depth: depth(config, contract),
         })
     }
 
@@ -200,6 +106,15 @@ impl<'a, P: Clone> Comparison<'a, P> {
             false => look_up(&self.documents, method, OTHER_HOST, path),
         };
         found.map(|found| found.0)
+    }
+
+    /// Returns the operation by which the requests of a method are judged. A HEAD that no operation
+    /// describes is judged like GET: servers answer it with the fields of the response to GET.
+    fn judge(&self, method: &Method, path: &str) -> Option<usize> {
+        match self.operation(method, path) {
+            None if *method == Method::HEAD => self.operation(&Method::GET, path),
+            found => found,
+        }
     }
 
     /// Returns whether a path is the root of the document without its slash.
@@ -213,9 +128,11 @@ impl<'a, P: Clone> Comparison<'a, P> {
 
     /// Returns the paths on which an operation is compared: where it meets each route.
     fn meetings(&self, operation: &Operation<P>) -> BTreeSet<String> {
-        let mut paths = BTreeSet::from([sample(&operation.pattern)]);
+        let mut paths: BTreeSet<_> = samples(&operation.pattern, self.depth)
+            .into_iter()
+            .collect();
         for route in &self.config.routes {
-            paths.extend(meeting(&operation.pattern, &route.pattern));
+            paths.extend(meetings(&operation.pattern, &route.pattern, self.depth));
         }
         if let Some(root) = &self.root
             && paths.contains(&format!("{root}/"))
@@ -225,16 +142,20 @@ impl<'a, P: Clone> Comparison<'a, P> {
         paths
     }
 
-    fn weaker_routes(&self) -> Vec<Difference<P>> {
+    /// Returns the differences about the callers of operations.
+    pub(super) fn other_callers(&self) -> Vec<Difference<P>> {
         let mut found = Vec::new();
         for (index, operation) in self.contract.operations.iter().enumerate() {
-            for ((route, asks), methods) in self.weaker_routes_of(index, operation) {
+            for (finding, mut methods) in self.other_callers_of(index, operation) {
+                drop_derived_head(&mut methods);
+                let route = self.config.routes.get(finding.route);
                 found.push(Difference {
-                    kind: Kind::WeakerRoute,
+                    kind: finding.kind,
                     methods,
                     subject: operation.pattern.to_string(),
-                    route: self.config.routes.get(route).map(|route| name(route)),
-                    asked: Some([shown(operation.requirement.as_ref()), asks]),
+                    example: None,
+                    route: route.map(|route| name(route)),
+                    asked: Some(finding.asked),
                     place: Some(operation.place.clone()),
                 });
             }
@@ -242,26 +163,24 @@ impl<'a, P: Clone> Comparison<'a, P> {
         found
     }
 
-    /// Returns the routes that ask for less than an operation, each with what it asks for, and the
-    /// methods for which it does.
-    fn weaker_routes_of(
+    /// Returns what routes take in place of an operation, with the methods for which they do.
+    fn other_callers_of(
         &self,
         index: usize,
         operation: &Operation<P>,
-    ) -> BTreeMap<(usize, String), Vec<Method>> {
-        let mut weaker = BTreeMap::<_, Vec<Method>>::new();
+    ) -> BTreeMap<Finding, Vec<Method>> {
+        let mut found = BTreeMap::<_, Vec<Method>>::new();
         for path in self.meetings(operation) {
-            for method in methods(&operation.method) {
-                if self.operation(&method, &path) != Some(index) {
+            for method in with_head(&operation.method) {
+                if self.judge(&method, &path) != Some(index) {
                     continue;
                 }
                 for host in &self.hosts {
                     let Some(rule) = self.route(&method, host, &path) else {
                         continue;
                     };
-                    if admits_more(&rule.requirement, operation.requirement.as_ref()) {
-                        let key = (rule.route, rule.requirement.to_string());
-                        let methods = weaker.entry(key).or_default();
+                    for finding in findings(rule, &self.issuers(rule.route), &operation.callers) {
+                        let methods = found.entry(finding).or_default();
                         if !methods.contains(&method) {
                             methods.push(method.clone());
                         }
@@ -269,21 +188,34 @@ impl<'a, P: Clone> Comparison<'a, P> {
                 }
             }
         }
-        weaker
+        found
     }
 
-    fn operations_without_route(&self) -> Vec<Difference<P>> {
+    fn issuers(&self, route: usize) -> Vec<&Issuer> {
+        let names = self.config.routes.get(route).map(|route| &route.issuers);
+        let all = self.config.issuers.iter();
+        all.filter(|issuer| names.is_some_and(|names| names.contains(&issuer.name)))
+            .collect()
+    }
+
+    pub(super) fn operations_without_route(&self) -> Vec<Difference<P>> {
         let mut found = Vec::new();
         for (index, operation) in self.contract.operations.iter().enumerate() {
-            let path = sample(&operation.pattern);
-            let mut missing = methods(&operation.method);
-            missing.retain(|method| {
-                self.operation(method, &path) == Some(index) && !self.is_answered(method, &path)
-            });
-            if !missing.is_empty() {
+            let paths = samples(&operation.pattern, self.depth);
+            let mut lacking = Lacking::default();
+            for path in &paths {
+                for method in methods(&operation.method) {
+                    let is_own = self.operation(&method, path) == Some(index);
+                    if is_own && !self.is_answered(&method, path) {
+                        lacking.add(method, path);
+                    }
+                }
+            }
+            if !lacking.methods.is_empty() {
                 found.push(Difference {
                     kind: Kind::OperationWithoutRoute,
-                    methods: missing,
+                    example: lacking.example(paths.len()),
+                    methods: lacking.methods(),
                     subject: operation.pattern.to_string(),
                     route: None,
                     asked: None,
@@ -292,6 +224,13 @@ impl<'a, P: Clone> Comparison<'a, P> {
             }
         }
         found
+    }
+
+    /// Returns the number of operations that a route denies.
+    pub(super) fn denied(&self) -> usize {
+        let operations = self.contract.operations.iter().enumerate();
+        let denied = operations.filter(|(index, operation)| self.is_denied(*index, operation));
+        denied.count()
     }
 
     /// Returns whether a route denies one of the methods of an operation.
@@ -324,16 +263,18 @@ impl<'a, P: Clone> Comparison<'a, P> {
         })
     }
 
-    fn routes_without_operation(&self) -> Vec<Difference<P>> {
+    pub(super) fn routes_without_operation(&self) -> Vec<Difference<P>> {
         let mut found = Vec::new();
         for (index, route) in self.config.routes.iter().enumerate() {
-            let missing = self.undocumented(index, route);
-            if !missing.is_empty() {
+            let paths = samples(&route.pattern, self.depth);
+            let lacking = self.undocumented(index, route, &paths);
+            if !lacking.methods.is_empty() {
                 found.push(Difference {
                     kind: Kind::RouteWithoutOperation,
-                    methods: missing,
-                    subject: name(route),
-                    route: None,
+                    example: lacking.example(paths.len()),
+                    methods: lacking.methods(),
+                    subject: name(route).path,
+                    route: Some(name(route)),
                     asked: None,
                     place: None,
                 });
@@ -344,26 +285,26 @@ impl<'a, P: Clone> Comparison<'a, P> {
 
     /// Returns the methods of a route that no operation describes. What the route denies needs no
     /// description.
-    fn undocumented(&self, index: usize, route: &Route) -> Vec<Method> {
-        let path = sample(&route.pattern);
-        let mut missing = Vec::new();
+    fn undocumented(&self, index: usize, route: &Route, paths: &[String]) -> Lacking {
+        let mut lacking = Lacking::default();
         let Some(host) = self.host_of(route) else {
-            return missing;
+            return lacking;
         };
-        for (method, requirement) in &route.methods {
-            if *requirement == Requirement::Denied {
-                continue;
-            }
-            for method in methods(method) {
-                let rule = self.route(&method, &host, &path);
+        let admitted = route.methods.iter();
+        let admitted = admitted.filter(|(_, requirement)| *requirement != Requirement::Denied);
+        let all: Vec<_> = admitted.flat_map(|(method, _)| methods(method)).collect();
+        for path in paths {
+            for method in &all {
+                let rule = self.route(method, &host, path);
                 let is_own = rule.is_some_and(|rule| rule.route == index);
-                let is_described = self.operation(&method, &path).is_some();
-                if is_own && !is_described && !missing.contains(&method) {
-                    missing.push(method);
+                // A HEAD that ANY answers is derived, as that of GET.
+                let is_derived = *method == Method::HEAD && !names_head(route);
+                if is_own && !is_derived && self.operation(method, path).is_none() {
+                    lacking.add(method.clone(), path);
                 }
             }
         }
-        missing
+        lacking
     }
 
     /// Returns the host on which a route is compared; `None` if it is for another one than those
@@ -377,11 +318,11 @@ impl<'a, P: Clone> Comparison<'a, P> {
         found.cloned()
     }
 
-    fn scopes(&self) -> Vec<Difference<P>> {
+    pub(super) fn scopes(&self) -> Vec<Difference<P>> {
         let asked = self.asked_scopes();
         let mut used = BTreeMap::new();
         for operation in &self.contract.operations {
-            let requirement = operation.requirement.iter();
+            let requirement = operation.callers.requirement.iter();
             for scope in requirement.flat_map(Requirement::scopes) {
                 used.entry(scope.as_str()).or_insert(&operation.place);
             }
@@ -418,7 +359,7 @@ impl<'a, P: Clone> Comparison<'a, P> {
     }
 
     /// Returns the scopes that routes ask for, with the first route of each.
-    fn asked_scopes(&self) -> BTreeMap<&str, String> {
+    fn asked_scopes(&self) -> BTreeMap<&str, RouteName> {
         let mut asked = BTreeMap::new();
         for route in &self.config.routes {
             for scope in route
@@ -439,6 +380,7 @@ impl<P: Clone> Difference<P> {
             kind,
             methods: Vec::new(),
             subject: scope.to_owned(),
+            example: None,
             route: None,
             asked: None,
             place: place.cloned(),
@@ -446,42 +388,71 @@ impl<P: Clone> Difference<P> {
     }
 }
 
-/// Returns the methods on which a rule is compared. HEAD is compared where it is named: a
-/// configuration derives it from GET, and API Gateway does not.
+impl Lacking {
+    fn add(&mut self, method: Method, path: &str) {
+        if !self.methods.contains(&method) {
+            self.methods.push(method);
+        }
+        self.paths.insert(readable(path));
+    }
+
+    /// Returns a path, if the methods are lacking on a part of this many paths.
+    fn example(&self, of: usize) -> Option<String> {
+        let is_part = self.paths.len() < of;
+        self.paths.first().filter(|_| is_part).cloned()
+    }
+
+    fn methods(mut self) -> Vec<Method> {
+        drop_derived_head(&mut self.methods);
+        self.methods
+    }
+}
+
+/// Returns one segment more than any pattern of both has.
+fn depth<P>(config: &Config, contract: &Contract<P>) -> usize {
+    let routes = config.routes.iter().map(|route| &route.pattern);
+    let operations = contract.operations.iter();
+    let all = routes.chain(operations.map(|operation| &operation.pattern));
+    let counts = all.map(|pattern: &Pattern| pattern.segments().len());
+    counts.max().unwrap_or_default() + 1
+}
+
+/// Returns the methods on which a rule is compared.
 fn methods(pattern: &MethodPattern) -> Vec<Method> {
     match pattern {
         MethodPattern::One(method) => vec![method.clone()],
-        MethodPattern::Any => {
-            let all = ANY.into_iter();
-            all.filter(|method| *method != Method::HEAD).collect()
-        }
+        MethodPattern::Any => ANY.to_vec(),
     }
 }
 
-/// Returns whether a route admits a caller whom an operation refuses. Of an operation whose
-/// requirement cannot be translated, only that it has one is known.
-fn admits_more(route: &Requirement, operation: Option<&Requirement>) -> bool {
-    match operation {
-        None => *route == Requirement::Public,
-        Some(operation) => *route != Requirement::Denied && !operation.admits_all_of(route),
+/// Returns the methods that an operation judges: HEAD beside GET.
+fn with_head(pattern: &MethodPattern) -> Vec<Method> {
+    let mut all = methods(pattern);
+    if all == [Method::GET] {
+        all.push(Method::HEAD);
+    }
+    all
+}
+
+/// Removes HEAD where the same is said of GET.
+fn drop_derived_head(methods: &mut Vec<Method>) {
+    if methods.contains(&Method::GET) {
+        methods.retain(|method| *method != Method::HEAD);
     }
 }
 
-fn shown(requirement: Option<&Requirement>) -> String {
-    requirement.map_or_else(
-        || "a requirement that no route has".to_owned(),
-        Requirement::to_string,
-    )
+fn names_head(route: &Route) -> bool {
+    let mut methods = route.methods.iter();
+    methods.any(|(method, _)| *method == MethodPattern::One(Method::HEAD))
 }
 
-/// Returns the host and path of a route.
-fn name(route: &Route) -> String {
-    match &route.host {
-        Some(host) => format!("{host}{}", route.pattern),
-        None => route.pattern.to_string(),
+/// Returns the host and path of a route, and its place.
+fn name(route: &Route) -> RouteName {
+    RouteName {
+        path: match &route.host {
+            Some(host) => format!("{host}{}", route.pattern),
+            None => route.pattern.to_string(),
+        },
+        place: route.place.clone(),
     }
 }
-
-#[cfg(test)]
-#[path = "lint_tests.rs"]
-mod tests;

@@ -3,13 +3,21 @@
 use http::Method;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri, Version};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::route::{Access, Ambiguities, Miss, Pattern, Segment, Table, Tail, Target};
 
 /// The value of a parameter in a path that is looked up. A literal with this text would be a
 /// coincidence.
 const VALUE: &str = "0any0value0";
+
+/// The characters that are escaped in a literal: all but the unreserved ones (RFC 3986 section
+/// 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The index of an operation, as the value of a route table.
 #[derive(Debug)]
@@ -40,30 +48,61 @@ impl Access for Documented {
 
 /// Returns a path that the pattern matches and that fewest others do.
 pub(super) fn sample(pattern: &Pattern) -> String {
-    meeting(pattern, pattern).unwrap_or_default()
+    let mut paths = samples(pattern, 0).into_iter();
+    paths.next().unwrap_or_default()
 }
 
-/// Returns a path that both patterns match; `None` if there is none.
-pub(super) fn meeting(one: &Pattern, other: &Pattern) -> Option<String> {
-    let count = one.segments().len().max(other.segments().len());
+/// Returns paths that the pattern matches and that fewest others do: one, or for a pattern with a
+/// tail one of each number of segments up to `depth`.
+pub(super) fn samples(pattern: &Pattern, depth: usize) -> Vec<String> {
+    meetings(pattern, pattern, depth)
+}
+
+/// Returns paths that both patterns match: at most one, or for two patterns with a tail one of each
+/// number of segments up to `depth`. Another pattern may be more specific for a part of them.
+pub(super) fn meetings(one: &Pattern, other: &Pattern, depth: usize) -> Vec<String> {
+    let shortest = shortest(one).max(shortest(other));
+    let longest = match (one.tail(), other.tail()) {
+        (Some(_), Some(_)) => depth.max(shortest),
+        _ => shortest,
+    };
+    let mut paths = Vec::new();
+    for count in shortest..=longest {
+        match path(one, other, count) {
+            Some(path) => paths.push(path),
+            // Two patterns that have different literals have them in every path.
+            None => break,
+        }
+    }
+    paths
+}
+
+/// Returns the number of segments of the shortest path that a pattern matches.
+fn shortest(pattern: &Pattern) -> usize {
+    let tail = matches!(pattern.tail(), Some(Tail::Rest(_)));
+    pattern.segments().len() + usize::from(tail)
+}
+
+fn path(one: &Pattern, other: &Pattern, count: usize) -> Option<String> {
     let mut path = String::new();
     for index in 0..count {
         path.push('/');
         path.push_str(&common_segment(at(one, index)?, at(other, index)?)?);
     }
-    let lacks_one = |pattern: &Pattern| {
-        pattern.segments().len() == count && matches!(pattern.tail(), Some(Tail::Rest(_)))
-    };
-    if lacks_one(one) || lacks_one(other) {
-        one.tail()?;
-        other.tail()?;
-        path.push('/');
-        path.push_str(VALUE);
-    }
     if path.is_empty() {
         path.push('/');
     }
     Some(path)
+}
+
+/// Returns a path that is looked up as people read it.
+pub(super) fn readable(path: &str) -> String {
+    path.replace(VALUE, "x")
+}
+
+/// Returns a literal segment as paths have it.
+pub(super) fn literal(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 /// A segment of a pattern, or one of those that its tail stands for.
@@ -93,7 +132,7 @@ fn common_segment(one: Part<'_>, other: Part<'_>) -> Option<String> {
         (Part::Literal(text), _) | (_, Part::Literal(text)) => text,
         (Part::Any | Part::Below, Part::Any | Part::Below) => VALUE,
     };
-    Some(utf8_percent_encode(text, NON_ALPHANUMERIC).to_string())
+    Some(literal(text))
 }
 
 /// Returns the rule for a request.
@@ -119,9 +158,10 @@ mod tests {
 
     fn met(one: &str, other: &str) -> Option<String> {
         let [one, other] = [one, other].map(|text| Pattern::parse(text).unwrap());
-        let path = meeting(&one, &other);
-        assert_eq!(path, meeting(&other, &one), "{one} {other}");
-        path.map(|path| path.replace(VALUE, "*"))
+        let paths = meetings(&one, &other, 0);
+        assert_eq!(paths, meetings(&other, &one, 0), "{one} {other}");
+        let path = paths.first()?;
+        Some(path.replace(VALUE, "*"))
     }
 
     #[test]
@@ -150,5 +190,17 @@ mod tests {
         ] {
             assert_eq!(met(one, other).as_deref(), path, "{one} {other}");
         }
+    }
+
+    // A path of one number of segments may belong to a pattern that is more specific.
+    #[test]
+    fn two_tails_meet_in_each_depth() {
+        let [rest, subtree, exact] =
+            ["/a/{rest+}", "/a/**", "/a/{x}"].map(|text| Pattern::parse(text).unwrap());
+        let shown = |paths: Vec<String>| paths.join(" ").replace(VALUE, "*");
+        assert_eq!(shown(meetings(&rest, &subtree, 4)), "/a/* /a/*/* /a/*/*/*");
+        assert_eq!(shown(samples(&subtree, 3)), "/a /a/* /a/*/*");
+        assert_eq!(shown(meetings(&rest, &exact, 4)), "/a/*");
+        assert_eq!(shown(samples(&exact, 4)), "/a/*");
     }
 }
