@@ -292,7 +292,7 @@ mod tests {
                 "--expired --aud a --aud b --without sub --other-key"
             )),
             "grant_type=client_credentials&time=expired&key=other&\
-             claims=%7B%22aud%22%3A%5B%22a%22%2C%22b%22%5D%7D&omit=sub"
+             aud=%5B%22a%22%2C%22b%22%5D&omit=sub"
         );
     }
 

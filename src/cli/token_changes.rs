@@ -12,7 +12,8 @@ pub(super) struct TokenChanges {
     /// A token that begins later
     #[arg(long)]
     not_yet_valid: bool,
-    /// Another audience; a list if it is repeated
+    /// Another audience, in the claim that decides about it: the first of `audience_claims`; a list
+    /// if it is repeated
     #[arg(long, value_name = "AUDIENCE")]
     aud: Vec<String>,
     /// Another issuer than the configured one
@@ -64,6 +65,9 @@ impl TokenChanges {
         if let Some(alg) = &self.alg {
             parameters.push(("alg", alg.clone()));
         }
+        if let Some(audience) = self.audience() {
+            parameters.push(("aud", audience.to_string()));
+        }
         for (name, members) in [("claims", self.claims()), ("header", self.header())] {
             if !members.is_empty() {
                 parameters.push((name, Value::Object(members).to_string()));
@@ -75,17 +79,16 @@ impl TokenChanges {
         parameters
     }
 
+    fn audience(&self) -> Option<Value> {
+        match self.aud.as_slice() {
+            [] => None,
+            [audience] => Some(audience.as_str().into()),
+            audiences => Some(audiences.into()),
+        }
+    }
+
     fn claims(&self) -> Map<String, Value> {
         let mut claims = Map::new();
-        match self.aud.as_slice() {
-            [] => {}
-            [audience] => {
-                claims.insert("aud".into(), audience.as_str().into());
-            }
-            audiences => {
-                claims.insert("aud".into(), audiences.into());
-            }
-        }
         if let Some(issuer) = &self.iss {
             claims.insert("iss".into(), issuer.as_str().into());
         }
@@ -169,8 +172,9 @@ mod tests {
             "--claim",
             "iss=x",
         ];
-        let claims = json!({ "aud": "a", "iss": "x", "roles": [1] }).to_string();
-        assert_eq!(parameters(&line), [("claims", claims)]);
+        let claims = json!({ "iss": "x", "roles": [1] }).to_string();
+        let aud = json!("a").to_string();
+        assert_eq!(parameters(&line), [("aud", aud), ("claims", claims)]);
         let line = [
             "--typ",
             "at+jwt",

@@ -19,6 +19,8 @@ pub(super) struct Changes {
     pub(super) time: Time,
     /// The members of the header to set, from `header`.
     pub(super) header: Map<String, Value>,
+    /// The audience to set, from `aud`, in the claim that decides about it.
+    pub(super) audience: Option<Value>,
     /// The claims to set, from `claims`.
     pub(super) claims: Map<String, Value>,
     /// The claims and members of the header to leave out, from `omit`.
@@ -80,15 +82,29 @@ impl Changes {
             },
             header: object(form.value("header"))
                 .ok_or(GrantError::Changes("header is not a JSON object"))?,
+            audience: match form.value("aud").map(serde_json::from_str) {
+                None => None,
+                Some(Ok(audience)) => Some(audience),
+                Some(Err(_)) => return Err(GrantError::Changes("aud is not JSON")),
+            },
             claims: object(form.value("claims"))
                 .ok_or(GrantError::Changes("claims is not a JSON object"))?,
             omit: omit.split_ascii_whitespace().map(str::to_owned).collect(),
         })
     }
 
-    /// Applies the changes to the header and the claims of a token.
-    pub(super) fn apply(&self, header: &mut Map<String, Value>, claims: &mut Map<String, Value>) {
+    /// Applies the changes to the header and the claims of a token, whose audience stands in
+    /// `audience_claim`.
+    pub(super) fn apply(
+        &self,
+        header: &mut Map<String, Value>,
+        claims: &mut Map<String, Value>,
+        audience_claim: &str,
+    ) {
         header.extend(self.header.clone());
+        if let Some(audience) = &self.audience {
+            claims.insert(audience_claim.into(), audience.clone());
+        }
         claims.extend(self.claims.clone());
         for name in &self.omit {
             header.remove(name);
@@ -149,7 +165,7 @@ mod tests {
         assert_eq!(changes, Changes::default());
         let mut members = Map::from_iter([("sub".to_owned(), json!("a"))]);
         let before = members.clone();
-        changes.apply(&mut members.clone(), &mut members);
+        changes.apply(&mut members.clone(), &mut members, "aud");
         assert_eq!(members, before);
     }
 
@@ -162,9 +178,18 @@ mod tests {
         for name in ["aud", "sub", "iat", "exp", "iss"] {
             claims.insert(name.into(), json!(name));
         }
-        changes.apply(&mut header, &mut claims);
+        changes.apply(&mut header, &mut claims, "aud");
         assert_eq!(Value::from(header), json!({ "typ": "JWT" }));
         let expected = json!({ "aud": ["x", "y"], "sub": null, "iss": "iss" });
+        assert_eq!(Value::from(claims), expected);
+    }
+
+    #[test]
+    fn an_audience_stands_in_the_claim_that_decides() {
+        let changes = parse("aud=[\"x\"]&claims={\"sub\":\"b\"}").unwrap();
+        let mut claims = Map::from_iter([("aud".to_owned(), json!("own"))]);
+        changes.apply(&mut Map::new(), &mut claims, "client_id");
+        let expected = json!({ "aud": "own", "client_id": ["x"], "sub": "b" });
         assert_eq!(Value::from(claims), expected);
     }
 
@@ -184,6 +209,7 @@ mod tests {
             "time=yesterday",
             "claims=[]",
             "claims={",
+            "aud=x",
             "header=1",
         ] {
             assert!(parse(text).is_err(), "{text}");

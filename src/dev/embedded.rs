@@ -252,7 +252,8 @@ impl EmbeddedIssuer {
             header.insert("typ".into(), "at+jwt".into());
         }
         let mut claims = self.claims(holder, changes.time, now);
-        changes.apply(&mut header, &mut claims);
+        let audience_claim = self.audience_claim().unwrap_or("aud");
+        changes.apply(&mut header, &mut claims, audience_claim);
         sign(&key, signature, header, claims)
     }
 

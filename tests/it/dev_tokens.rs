@@ -23,6 +23,13 @@ audience   = "any"
 algorithms = ["EdDSA"]
 typ        = "at+jwt"
 
+# An issuer whose clients are its audiences, as those of an HTTP API may be.
+[issuers.clients]
+issuer          = "https://clients.example.com/"
+audience        = ["app-1"]
+audience_claims = ["client_id"]
+algorithms      = ["EdDSA"]
+
 [upstreams.up]
 url = "https://up.example.com"
 
@@ -31,6 +38,12 @@ path     = "/idp"
 upstream = "up"
 issuer   = "idp"
 scopes   = ["read", "write"]
+
+[[routes]]
+path          = "/clients"
+upstream      = "up"
+issuer        = "clients"
+authenticated = true
 
 [[routes]]
 path     = "/strict"
@@ -127,6 +140,11 @@ fn each_change_is_refused_for_its_own_reason() {
         let answer = ask(&process, "idp", options);
         assert_eq!(answer.status, 401, "{options:?}: {answer:?}");
     }
+    // Where another claim decides about the audience, it is the one that is changed.
+    let answer = ask(&process, "clients", &[]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = ask(&process, "clients", &["--aud", "other"]);
+    assert_eq!(reason(&process, &answer), "wrong_audience", "{answer:?}");
     let other_issuer = token(&process, "strict", &["--scope", "read"]);
     let answer = process.send(&Request::get("/idp").bearer(&other_issuer));
     assert_eq!(answer.status, 401);
