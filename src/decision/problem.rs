@@ -20,6 +20,8 @@ use crate::upstream::Fault;
 
 /// The error code of RFC 6750 §3.1 for a token that does not authenticate its request.
 const INVALID_TOKEN: &str = "invalid_token";
+/// The sentence of [`Reason::NotAnAccessToken`] for an issuer whose entry takes ID tokens.
+const NOT_AN_ID_TOKEN: &str = "The token is not an ID token.";
 
 /// The value of `Retry-After`, in seconds, when the gateway is overloaded.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
@@ -132,6 +134,15 @@ impl Problem {
     fn token(self, error: &TokenError, needed: &[Scope], level: ErrorDetail) -> Self {
         let scope = join(needed);
         match error {
+            TokenError::NotAccessToken(fault)
+                if level == ErrorDetail::Full && fault.wants_id_token() =>
+            {
+                let challenge = challenge(Some(INVALID_TOKEN), NOT_AN_ID_TOKEN, &scope);
+                Self {
+                    detail: NOT_AN_ID_TOKEN.into(),
+                    ..self.with_challenge(challenge)
+                }
+            }
             // A client without credentials, or with some of another scheme, gets no error code, only
             // the scopes that it needs (RFC 6750 §3.1).
             TokenError::Missing | TokenError::WrongScheme(_) => {

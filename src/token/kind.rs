@@ -33,11 +33,17 @@ pub enum KindFault {
 }
 
 impl KindFault {
+    /// Returns whether the issuer's entry accepts ID tokens.
+    #[must_use]
+    pub fn wants_id_token(&self) -> bool {
+        matches!(self, Self::TokenUse { wanted, .. } if wanted.is("id"))
+    }
+
     /// Returns the kind of token that the issuer's entry accepts.
     pub(super) fn wanted(&self) -> &'static str {
-        match self {
-            Self::TokenUse { wanted, .. } if wanted.is("id") => "ID token",
-            _ => "access token",
+        match self.wants_id_token() {
+            true => "ID token",
+            false => "access token",
         }
     }
 

@@ -153,3 +153,25 @@ fn a_claim_with_a_dotted_name_neither_hides_another_nor_is_chosen_among_several(
         assert_eq!(arrival.field("x-roles"), is_found.then_some("read"));
     }
 }
+
+// The client is told which kind of token is wanted.
+#[test]
+fn where_an_id_token_is_wanted_the_answer_says_so() {
+    for (wanted, sent, kind) in [("id", "access", "an ID"), ("access", "id", "an access")] {
+        let entry = format!("audience = \"api\"\ntoken_use = \"{wanted}\"");
+        let route = "[[routes]]\npath = \"/x\"\nauthenticated = true\n";
+        let pair = Pair::start(&Key::ed25519("key-1"), &entry, route);
+        let send = |token_use: &str| {
+            let token = Pair::claims("read").with("token_use", token_use);
+            pair.ask(&Request::get("/x").bearer(&token.signed(&pair.key)))
+        };
+        send(wanted).forwarded();
+        let answer = send(sent).refused("not_an_access_token");
+        let sentence = format!("The token is not {kind} token.");
+        let challenge = answer.field("www-authenticate").unwrap();
+        let description = format!("error_description=\"{sentence}\"");
+        assert!(challenge.contains(&description), "{challenge}");
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(body["detail"], sentence.as_str());
+    }
+}
