@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::output::print;
 use super::settings::Settings;
 use super::{logging, routes};
-use crate::config::{Config, Errors, Problems, did_you_mean};
+use crate::config::{Config, Errors, Problems, did_you_mean, printable};
 use crate::decision::{Reason, answer};
 pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
 use crate::dev::{
@@ -21,6 +21,7 @@ use crate::dev::{
 };
 use crate::gateway::{Gateway, Signals};
 use crate::net::Url;
+use crate::policy::Requirement;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -129,6 +130,9 @@ fn check_upstreams(config: &Config, arguments: &Arguments) -> Result<(), Failure
     Ok(())
 }
 
+/// The greatest number of notes that are shown.
+const MAX_NOTES: usize = 8;
+
 /// The text that the command prints first.
 struct Welcome<'a> {
     file: String,
@@ -152,6 +156,41 @@ fn without_scope(errors: &Errors) -> u16 {
     answer::status(errors, Reason::InsufficientScope).as_u16()
 }
 
+/// Writes how many routes let nobody pass.
+fn write_denied(text: &mut String, config: &Config) {
+    let routes = config.routes.iter();
+    let denied = routes.filter(|route| {
+        let mut methods = route.methods.iter();
+        methods.any(|(_, requirement)| *requirement == Requirement::Denied)
+    });
+    let _ = match denied.count() {
+        0 => Ok(()),
+        1 => writeln!(
+            text,
+            "\n1 route has methods that are denied, whatever the token"
+        ),
+        many => writeln!(
+            text,
+            "\n{many} routes have methods that are denied, whatever the token"
+        ),
+    };
+}
+
+/// Writes the notes of `scopegate check`.
+fn write_notes(text: &mut String, config: &Config) {
+    if config.notes.is_empty() {
+        return;
+    }
+    text.push_str("\nWhat \"scopegate check\" notes about the file, as \"run\" serves it:\n");
+    for note in config.notes.iter().take(MAX_NOTES) {
+        let _ = writeln!(text, "note: {}", printable(note));
+    }
+    let more = config.notes.len().saturating_sub(MAX_NOTES);
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more, which \"scopegate check\" shows");
+    }
+}
+
 impl Welcome<'_> {
     fn text(&self, config: &Config) -> String {
         let mut text = format!(
@@ -161,6 +200,8 @@ impl Welcome<'_> {
         );
         self.write_addresses(&mut text);
         let _ = write!(text, "\n{}", routes::table(config));
+        write_denied(&mut text, config);
+        write_notes(&mut text, config);
         if let Some(gateway) = self.gateway.first() {
             text.push_str("\nTo paste into another terminal, one line after the other:\n");
             for example in examples(config, *gateway, self.issuer, REFUSALS) {
@@ -183,7 +224,7 @@ impl Welcome<'_> {
             let _ = writeln!(text, "  gateway   http://{address}");
         }
         if let Some(admin) = self.admin {
-            let _ = writeln!(text, "  admin     http://{admin}/metrics");
+            let _ = writeln!(text, "  admin     http://{admin}/metrics, /policy");
         }
         let credentials = format!("client {CLIENT_ID}, secret {CLIENT_SECRET}");
         let _ = writeln!(text, "  issuer    http://{}, {credentials}", self.issuer);
@@ -225,7 +266,7 @@ mod tests {
         let text = text("127.0.0.1:8080");
         for part in [
             "  gateway   http://127.0.0.1:8080\n",
-            "  admin     http://127.0.0.1:9090/metrics\n",
+            "  admin     http://127.0.0.1:9090/metrics, /policy\n",
             "  issuer    http://127.0.0.1:9400, client dev, secret dev-secret\n",
             "GET     /a    a.read    a\n",
             "\n200:\n\n  curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/a\n",
@@ -233,6 +274,46 @@ mod tests {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }
         assert!(!text.contains("warning"), "{text}");
+    }
+
+    #[test]
+    fn what_check_notes_and_what_is_denied_is_seen() {
+        let welcome = |text: &str| {
+            let welcome = Welcome {
+                file: "gateway.toml".into(),
+                gateway: &[],
+                admin: None,
+                issuer: "127.0.0.1:9400".parse().unwrap(),
+                echo: "127.0.0.1:5".parse().unwrap(),
+            };
+            welcome.text(&Config::parse(text, "gateway.toml").unwrap())
+        };
+        let text = welcome(FILE);
+        assert!(!text.contains("note: ") && !text.contains("den"), "{text}");
+        let denied = "[[routes]]\npath = \"/b\"\ndeny = true\nmethods = [\"GET\"]\n";
+        let noted = format!("[server]\nadmin = \"0.0.0.0:9090\"\n{FILE}{denied}");
+        let config = Config::parse(&noted, "gateway.toml").unwrap();
+        let [note] = config.notes.as_slice() else {
+            panic!("{:?}", config.notes);
+        };
+        let text = welcome(&noted);
+        let expected = "\n1 route has methods that are denied, whatever the token\n\n\
+                        What \"scopegate check\" notes about the file, as \"run\" serves it:\nnote: ";
+        assert!(text.contains(&format!("{expected}{note}\n")), "{text}");
+        // A file with many of them is read with `check`.
+        let mut many = config;
+        many.notes = vec![note_of(&many); MAX_NOTES + 2];
+        let mut text = String::new();
+        write_notes(&mut text, &many);
+        assert_eq!(text.matches("note: ").count(), MAX_NOTES);
+        assert!(
+            text.ends_with("and 2 more, which \"scopegate check\" shows\n"),
+            "{text}"
+        );
+    }
+
+    fn note_of(config: &Config) -> String {
+        config.notes.first().cloned().unwrap_or_default()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Route};
 use crate::route::Table;
 
 /// The space between columns.
@@ -21,7 +21,7 @@ pub(super) fn table(config: &Config) -> String {
             None => "any".to_owned(),
         };
         let upstream = match config.routes.get(rule.value.route) {
-            Some(route) => route.handler.to_string(),
+            Some(route) => answerer(config, route),
             None => String::new(),
         };
         let columns = [
@@ -34,6 +34,21 @@ pub(super) fn table(config: &Config) -> String {
         lines.push(line(hosts, columns));
     }
     align(&lines)
+}
+
+/// Returns what answers the requests of a route: the upstream, with the function that it is, or the
+/// gateway itself.
+fn answerer(config: &Config, route: &Route) -> String {
+    let mut upstreams = config.upstreams.iter();
+    let named = route.upstream();
+    let upstream = upstreams.find(|upstream| named.is_some_and(|name| **name == *upstream.name));
+    match upstream.and_then(|upstream| upstream.lambda.as_ref()) {
+        Some(function) => {
+            let (name, format) = (function.name.as_str(), function.event.as_str());
+            format!("{} (function \"{name}\", event {format})", route.handler)
+        }
+        None => route.handler.to_string(),
+    }
 }
 
 /// Leaves out the column of hosts if no route names one, since every row would say "any".
@@ -92,6 +107,25 @@ mod tests {
             "METHOD  PATH          REQUIRES                     UPSTREAM\n\
              GET     /orders/new   orders.read or orders.admin  orders\n\
              ANY     /orders/{id}  any valid token              orders\n"
+        );
+    }
+
+    #[test]
+    fn functions_answers_and_denied_methods_are_seen() {
+        let routes = "[upstreams.f]\nurl = \"http://127.0.0.1:9000\"\n\
+                      lambda = { function = \"hello\", event = \"2.0\" }\n\
+                      [[routes]]\npath = \"/f\"\nupstream = \"f\"\n\
+                      methods = { GET = \"r\", POST = { deny = true } }\n\
+                      [[routes]]\npath = \"/old\"\nmethods = [\"GET\"]\npublic = true\n\
+                      respond = { status = 301, headers = { Location = \"https://new.example.com\" } }\n\
+                      [[routes]]\npath = \"/x\"\ndeny = true\nmethods = \"ANY\"\n";
+        assert_eq!(
+            shown(routes),
+            "METHOD  PATH  REQUIRES  UPSTREAM\n\
+             GET     /f    r         f (function \"hello\", event 2.0)\n\
+             POST    /f    denied    f (function \"hello\", event 2.0)\n\
+             GET     /old  public    answer 301 with location\n\
+             ANY     /x    denied    nobody\n"
         );
     }
 

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::issuer::{Algorithm, KeySource};
 use crate::lambda::Function;
-use crate::policy::Requirement;
+use crate::policy::{Claim, Requirement};
 use crate::route::{Ambiguity, Distinct, MethodPattern};
-use crate::token::{Audience, Source};
+use crate::token::{Audience, ClaimDemand, RequiredClaim, Source, TypPolicy};
 use crate::transform::{Cors, FieldNames};
 use crate::upstream::{HostHeader, Settings};
 
@@ -183,8 +183,19 @@ fn issuer_conditions(issuer: &Issuer) -> String {
     if !issuer.rules.client_ids.is_empty() {
         conditions.push(format!("clients {}", issuer.rules.client_ids.join(", ")));
     }
-    if let Some(token_use) = &issuer.rules.token_use {
+    let rules = &issuer.rules;
+    if let Some(token_use) = &rules.token_use {
         conditions.push(format!("token_use {token_use}"));
+    }
+    if rules.typ != TypPolicy::Access {
+        conditions.push(format!("typ {}", typ_text(rules.typ)));
+    }
+    let names: Vec<_> = rules.scope_claims.iter().map(ToString::to_string).collect();
+    if names != ["scope", "scp"] {
+        conditions.push(format!("scopes in {}", names.join(" and ")));
+    }
+    for required in &rules.required_claims {
+        conditions.push(required_text(required));
     }
     let algorithms = &issuer.entry.algorithms;
     if *algorithms != Algorithm::ALL {
@@ -192,6 +203,36 @@ fn issuer_conditions(issuer: &Issuer) -> String {
         conditions.push(names.join(" or "));
     }
     conditions.join("; ")
+}
+
+fn typ_text(typ: TypPolicy) -> &'static str {
+    match typ {
+        TypPolicy::AtJwt => "at+jwt",
+        TypPolicy::Access => "access",
+        TypPolicy::Untyped => "untyped",
+        TypPolicy::Any => "any",
+    }
+}
+
+/// Returns a claim that tokens must have, with its values.
+fn required_text(required: &RequiredClaim) -> String {
+    match &required.demand {
+        ClaimDemand::Present => format!("claim {}", required.claim),
+        ClaimDemand::OneOf(values) => {
+            let values: Vec<_> = values.iter().map(claim_text).collect();
+            format!("claim {} is {}", required.claim, values.join(" or "))
+        }
+    }
+}
+
+/// Returns a scalar as the file has it.
+fn claim_text(claim: &Claim) -> String {
+    match claim {
+        Claim::Text(text) => format!("\"{text}\""),
+        Claim::Number(number) => number.to_string(),
+        Claim::Bool(value) => value.to_string(),
+        Claim::Null | Claim::List(_) | Claim::Map(_) => String::new(),
+    }
 }
 
 fn upstream_row(upstream: &Settings) -> [String; 3] {

@@ -71,6 +71,11 @@ impl Respond {
         self.status
     }
 
+    /// Returns the names of the header fields, those that a body needs included.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.fields.iter().map(|field| &field.name)
+    }
+
     /// Returns the header fields for a request. A field of which a value is absent is left out.
     ///
     /// # Errors

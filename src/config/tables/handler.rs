@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::requirement::{DENY, MethodRequirement, is_denied};
 use super::respond::RESPOND;
 use super::shared::{Shared, UPSTREAM};
@@ -78,7 +80,14 @@ impl fmt::Display for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(name) => f.write_str(name),
-            Self::Respond(respond) => write!(f, "answer {}", respond.status().as_u16()),
+            Self::Respond(respond) => {
+                write!(f, "answer {}", respond.status().as_u16())?;
+                let names: Vec<_> = respond.names().map(HeaderName::as_str).collect();
+                match names.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, " with {}", names.join(", ")),
+                }
+            }
             Self::Nobody => f.write_str("nobody"),
         }
     }
