@@ -75,6 +75,7 @@ mod http2_upstreams;
 mod impersonation;
 mod import;
 mod import_credentials;
+mod import_guide;
 mod import_oracle;
 mod import_property;
 mod import_refused;
