@@ -21,7 +21,7 @@ use crate::issuer::{Issuer, fixture};
 use crate::proxy::{SharedState, View, Worker};
 use crate::reload::{self, Reloaded, Reloader};
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, Label as _, Metrics};
 use crate::token::{RequestContext, SharedCache};
 
 /// The number of changes for each seed, and of requests after each change.
