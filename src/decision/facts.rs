@@ -3,8 +3,10 @@
 use http::request::Parts;
 
 use super::Cause;
+use crate::config::Group;
 use crate::net::Peer;
-use crate::route::Target;
+use crate::route::{Target, TargetError};
+use crate::snapshot::Snapshot;
 
 /// The head of a request, and the connection on which it came. Only [`super::admit`] makes it, so
 /// that no decision is made about a head that was not checked.
@@ -23,7 +25,7 @@ impl<'r> RequestFacts<'r> {
     /// the other errors, since another connection may lead to another gateway.
     pub(super) fn target(&self, max_bytes: usize) -> Result<Target<'r>, Cause> {
         let head = self.head;
-        let parsed = Target::parse(&head.method, &head.uri, head.version, &head.headers);
+        let parsed = self.parsed();
         if let Ok(target) = &parsed
             && self.is_misdirected(target)
         {
@@ -33,6 +35,24 @@ impl<'r> RequestFacts<'r> {
             return Err(Cause::TargetTooLong);
         }
         parsed.map_err(Cause::Target)
+    }
+
+    fn parsed(&self) -> Result<Target<'r>, TargetError> {
+        let head = self.head;
+        Target::parse(&head.method, &head.uri, head.version, &head.headers)
+    }
+
+    /// Returns the group that the request belongs to before a route is chosen for it; `None` if the
+    /// connection is not for its host.
+    pub(super) fn group<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s Group> {
+        if !snapshot.groups.are_any() {
+            return None;
+        }
+        let target = self.parsed().ok()?;
+        if self.is_misdirected(&target) {
+            return None;
+        }
+        snapshot.groups.find(&target)
     }
 
     /// Returns whether the target names a host that the TLS connection was not opened for

@@ -34,9 +34,11 @@ pub use respond::respond;
 pub use values::{RequestValues, claim_value};
 
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use rule::Rule;
 
 use crate::config::AccessLog;
+use crate::net::Peer;
 use crate::policy::{Denial, Identity, Permit, Requirement};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
 use crate::token::{
@@ -115,7 +117,13 @@ pub fn route<'s, 'r>(
     facts: RequestFacts<'r>,
 ) -> Result<Destination<'s, 'r>, Refusal<'s>> {
     let max_bytes = snapshot.config.server.limits.target_bytes;
-    let target = facts.target(max_bytes).map_err(Refusal::unrouted)?;
+    let target = match facts.target(max_bytes) {
+        Ok(target) => target,
+        Err(cause) => {
+            let refusal = Refusal::unrouted(cause);
+            return Err(refusal.in_group_of(snapshot, facts.head, facts.peer));
+        }
+    };
     if let Some(resource) = snapshot.metadata_at(&target) {
         return Ok(Destination::Gateway(OwnAnswer::Metadata(resource)));
     }
@@ -128,6 +136,23 @@ pub fn route<'s, 'r>(
         facts,
         rule,
     }))
+}
+
+impl<'s> Refusal<'s> {
+    /// Returns the refusal of a request for which no route was chosen, with the group that its head
+    /// belongs to.
+    #[must_use]
+    pub fn in_group_of(
+        mut self,
+        snapshot: &'s Snapshot,
+        head: &Parts,
+        peer: Option<&Peer>,
+    ) -> Self {
+        if self.route.is_none() && self.group.is_none() {
+            self.group = RequestFacts { head, peer }.group(snapshot);
+        }
+        self
+    }
 }
 
 /// The caller of a request.

@@ -19,7 +19,7 @@ pub struct Refusal<'s> {
     pub cause: Cause,
     /// The route that the request matched.
     pub route: Option<&'s Route>,
-    /// The group that the request belongs to, if no route has its path.
+    /// The group that the request belongs to, if no route was chosen for it.
     pub group: Option<&'s Group>,
     /// The rule of the route, if the refusal is about what it requires.
     pub rule: Option<&'s RouteMethod>,

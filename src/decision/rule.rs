@@ -25,8 +25,13 @@ pub(super) fn find<'s>(
         Err(_) => None,
     };
     if let Some(cause) = ambiguity(target, matched) {
+        let group = match matched {
+            Some(_) => None,
+            None => snapshot.groups.find(target),
+        };
         return Err(Refusal {
             route: matched,
+            group,
             ..Refusal::unrouted(cause)
         });
     }

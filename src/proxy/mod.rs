@@ -25,6 +25,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -96,11 +97,14 @@ async fn walk<'v>(
     #[cfg(test)]
     assert_ne!(request.uri().path(), DEFECT, "made up");
     let limits = &view.snapshot.config.server.limits;
-    if worker.is_overloaded(limits.requests) {
-        return Err(Refusal::unrouted(Cause::Overloaded));
-    }
     let (mut head, body) = request.into_parts();
-    let facts = decision::admit(&mut head, Some(peer), limits.head_fields)?;
+    if worker.is_overloaded(limits.requests) {
+        return Err(unrouted(Cause::Overloaded, view, &head, peer));
+    }
+    let facts = match decision::admit(&mut head, Some(peer), limits.head_fields) {
+        Ok(facts) => facts,
+        Err(refusal) => return Err(unrouted(refusal.cause, view, &head, peer)),
+    };
     let routed = match decision::route(&view.snapshot, facts)? {
         Destination::Route(routed) => routed,
         Destination::Gateway(answer) => {
@@ -125,6 +129,13 @@ async fn walk<'v>(
             Box::pin(invoke).await
         }
     }
+}
+
+/// Returns the refusal of a request whose route is not looked for. Its group has the form of the
+/// answer.
+#[cold]
+fn unrouted<'v>(cause: Cause, view: &'v View, head: &Parts, peer: &Peer) -> Refusal<'v> {
+    Refusal::unrouted(cause).in_group_of(&view.snapshot, head, Some(peer))
 }
 
 #[cfg(test)]

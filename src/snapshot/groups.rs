@@ -64,6 +64,12 @@ impl Groups {
         self.list.get((*index)?)
     }
 
+    /// Returns whether there is any group.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        !self.list.is_empty()
+    }
+
     /// Returns the groups.
     pub fn iter(&self) -> impl Iterator<Item = &Group> {
         self.list.iter()

@@ -1,7 +1,7 @@
 //! A request for which no route speaks belongs to the group with its host and longest prefix: its
 //! answers, header rules and CORS settings hold.
 
-use crate::support::{Answer, Gateway, Request, Upstream};
+use crate::support::{Answer, Gateway, Request, Script, Upstream};
 
 const FILE: &str = r#"
 [[routes]]
@@ -200,4 +200,68 @@ fn a_path_without_metadata_can_be_read_by_every_page() {
     let answer = get("/none");
     assert_eq!(answer.field("access-control-allow-origin"), None);
     assert_eq!(answer.field("vary"), Some("Origin"));
+}
+
+/// Asserts that an answer is in the form of the group of `/dev`, with its rules.
+#[track_caller]
+fn is_of_dev(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert!(answer.field("x-amzn-requestid").is_some(), "{answer:?}");
+    assert_eq!(answer.field("x-stage"), Some("dev"));
+    let allowed = answer.field("access-control-allow-origin");
+    assert_eq!(allowed, Some("https://app.test"), "{answer:?}");
+}
+
+#[test]
+fn a_refusal_before_a_route_is_chosen_is_the_groups() {
+    let gateway = start();
+    let get = |path: &str| {
+        let request = Request::get(path).field("Host", "x.test");
+        gateway.send(&request.field("Origin", "https://app.test"))
+    };
+    // No route has these paths, so that none allows their spelling.
+    for path in [
+        "/dev/a%2Fb",
+        "/dev/none//x",
+        "/dev/../x",
+        "/dev/a%00",
+        "/dev/a;b",
+    ] {
+        is_of_dev(&get(path), 400);
+    }
+    let long = format!("/dev/{}", "a".repeat(9000));
+    is_of_dev(&get(&long), 414);
+    let framed = |path: &str| {
+        let mut client = gateway.connect();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x.test\r\nOrigin: https://app.test\r\n\
+             Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        );
+        client.write(head.as_bytes());
+        client.read("POST").unwrap()
+    };
+    is_of_dev(&framed("/dev/tests"), 400);
+    // Outside of every group, they have the form of `[errors]`.
+    assert_eq!(get("/a%2Fb").code(), "ambiguous_path");
+    assert_eq!(framed("/top").code(), "invalid_framing");
+    let long = format!("/{}", "a".repeat(9000));
+    assert_eq!(get(&long).code(), "target_too_long");
+    // A target without a host is of no group.
+    let mut client = gateway.connect();
+    client.write(b"GET /dev/none HTTP/1.1\r\nHost: a/b\r\n\r\n");
+    assert_eq!(client.read("GET").unwrap().code(), "invalid_host");
+}
+
+#[test]
+fn a_gateway_that_is_full_answers_in_the_form_of_the_group() {
+    let upstream = Upstream::start();
+    let limit = "[server.limits]\nrequests = 1\n";
+    let gateway = Gateway::start(&format!("{limit}{}{FILE}", upstream.toml("orders")));
+    upstream.play([Script::Hang]);
+    let mut held = gateway.connect();
+    held.write_request(&Request::get("/top").field("Host", "x.test"));
+    upstream.wait_for(1);
+    let request = Request::get("/dev/tests").field("Host", "x.test");
+    let answer = gateway.send(&request.field("Origin", "https://app.test"));
+    is_of_dev(&answer, 503);
 }
