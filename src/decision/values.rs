@@ -68,6 +68,7 @@ impl Facts for RequestValues<'_> {
                 Some(Value::Field(last.as_bytes()))
             }
             Reference::Query(name) => query_value(self.query?, name).map(Value::Text),
+            Reference::WholeQuery => self.query.map(Value::Query),
             Reference::RequestId => Some(Value::Text(self.request_id.as_bytes().into())),
             // Variables were filled in when the file was read; the others are about refusals.
             Reference::Variable(_) | Reference::Reason | Reference::Route | Reference::Detail => {

@@ -174,9 +174,13 @@ fn url_text<'t>(
         }
     };
     if let Some(query) = query {
-        text.push('?');
         let rendered = query.render(Escape::Form, &OrEmpty(facts));
-        text.push_str(&rendered.unwrap_or_default());
+        let rendered = rendered.unwrap_or_default();
+        // A request without a query leads to a URL without one.
+        if !rendered.is_empty() || query.literal().is_some() {
+            text.push('?');
+            text.push_str(&rendered);
+        }
     }
     Ok(text)
 }

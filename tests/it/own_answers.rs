@@ -359,3 +359,38 @@ fn dev_serves_own_answers() {
         "{welcome}"
     );
 }
+
+// docs/variables.md#the-port-of-plain-http
+#[test]
+fn a_redirect_keeps_the_whole_query_as_it_came() {
+    let location = r#"location = "https://${header:host}/{rest}?${query}""#;
+    let more = r#"location = "/next?from=${query:a}&${query}""#;
+    let gateway = Gateway::start(&format!(
+        "[[routes]]\npath = \"/**\"\npublic = true\nrespond = {{ status = 308, headers = {{ {location} }} }}\n\
+         [[routes]]\npath = \"/more\"\npublic = true\nrespond = {{ status = 302, headers = {{ {more} }} }}\n"
+    ));
+    for (target, expected) in [
+        ("/a/b?x=1&y=%20+;%2F", "https://api.test/a/b?x=1&y=%20+;%2F"),
+        ("/a/b", "https://api.test/a/b"),
+        ("/?", "https://api.test/"),
+        ("/?a=//evil.test/&?b", "https://api.test/?a=//evil.test/&?b"),
+        (
+            "/a?b=${claim:x}%0d%0aSet-Cookie:x",
+            "https://api.test/a?b=$%7Bclaim:x%7D%0d%0aSet-Cookie:x",
+        ),
+        ("/a?|^`\\", "https://api.test/a?%7C%5E%60%5C"),
+        ("/more?a=b%26c&d", "/next?from=b%26c&a=b%26c&d"),
+        ("/more", "/next?from=&"),
+    ] {
+        let mut client = gateway.connect();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n\r\n");
+        client.write(head.as_bytes());
+        let answer = client.read("GET").unwrap();
+        assert_eq!(location_of(&answer), expected, "{target}");
+        assert_eq!(answer.field("set-cookie"), None);
+    }
+}
+
+fn location_of(answer: &Answer) -> &str {
+    answer.field("location").unwrap_or_default()
+}

@@ -156,6 +156,10 @@ fn may_hold_token(sources: &[Source], reference: &Reference) -> bool {
             Source::Header(name.clone())
         }
         Reference::Query(name) => Source::Query(name.clone()),
+        Reference::WholeQuery => {
+            let mut sources = sources.iter();
+            return sources.any(|source| matches!(source, Source::Query(_)));
+        }
         _ => return false,
     };
     sources.iter().any(|source| source.covers(&place))

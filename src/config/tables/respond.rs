@@ -41,7 +41,7 @@ const HEADERS: Key<Custom> = Key::new("headers", FIELDS)
     .doc(
         "The header fields of the response. A value may refer to `{id}` and `{rest+}` of the \
          route's path (`{rest}` is what is below `**`), `${claim:name}`, `${query:name}`, \
-         `${header:name}` and `${request_id}`. A field is left out where a value is absent; a URL \
+         `${header:name}` and `${request_id}`, and a URL ends with `?${query}`, the whole query. A field is left out where a value is absent; a URL \
          whose path lacks one is answered with 400. Framing, fields of one connection and fields \
          that the gateway writes itself are errors.",
     )
@@ -207,6 +207,13 @@ fn check_place(
     if template.literal().is_some() {
         return Some(());
     }
+    if has_misplaced_query(name, template) {
+        let message =
+            "\"${query}\" stands behind the \"?\" of \"location\" or \"content-location\"";
+        let hint = "\"${query:name}\" is one parameter of it";
+        reader.problem_with_hint(span, message, hint);
+        return None;
+    }
     let message = match *name {
         CONTENT_TYPE => "values of a request cannot stand in \"content-type\"",
         _ if is_url(name) && !has_fixed_host(template) => {
@@ -224,6 +231,16 @@ fn check_place(
         },
     );
     None
+}
+
+/// Returns whether the query of the request stands where a reader would not take it for one.
+fn has_misplaced_query(name: &HeaderName, template: &Template) -> bool {
+    let before = match template.split_once('?') {
+        Some((before, _)) if is_url(name) => before,
+        _ => template.clone(),
+    };
+    let mut references = before.references();
+    references.any(|(reference, _)| *reference == Reference::WholeQuery)
 }
 
 /// Returns whether the text of a URL fixes its scheme and host, or takes the host of the request.

@@ -294,3 +294,50 @@ fn a_variable_that_nothing_refers_to_is_noted() {
         config.notes
     );
 }
+
+/// Returns the problems of a route that answers itself, with a field of this value.
+fn answering(field: &str, more: &str) -> Vec<String> {
+    let text = format!(
+        "[[routes]]\npath = \"/x/**\"\npublic = true\nrespond = {{ headers = {{ {field} }} }}\n{more}"
+    );
+    problems(&text, GivenVariables::default())
+}
+
+#[test]
+fn the_whole_query_stands_at_the_end_of_a_url_alone() {
+    let redirect = "location = \"https://${header:host}/{rest}?${query}\"";
+    assert_eq!(answering(redirect, ""), [""; 0]);
+    for field in [
+        "location = \"/${query}\"",
+        "location = \"${query}\"",
+        "refresh = \"0; url=/?${query}\"",
+        "x-query = \"?${query}\"",
+        "set-cookie = \"a=${query}\"",
+    ] {
+        let found = answering(field, "");
+        assert!(
+            found.len() == 1 && found[0].contains("\"${query}\" stands behind"),
+            "{field}: {found:?}"
+        );
+    }
+    for place in ["request_headers", "response_headers"] {
+        let rule = format!("{place} = {{ set = {{ x-a = \"${{query}}\" }} }}\n");
+        let text = FILE.replace("methods  =", &format!("{rule}methods ="));
+        let found = problems(&text, GivenVariables::default());
+        assert!(
+            found[0].contains("\"${query}\" cannot stand here"),
+            "{found:?}"
+        );
+    }
+    // A client that knows the one route sends its token to the other as well.
+    let token = "[[routes]]\npath = \"/t\"\nupstream = \"orders\"\nmethods = { GET = \"a\" }\n\
+                 token_from = [\"query:token\"]\n";
+    let found = answering(
+        redirect,
+        &FILE.replace("[[routes]]", &format!("{token}[[routes]]")),
+    );
+    assert!(
+        found[0].contains("\"${query}\" may hold a token"),
+        "{found:?}"
+    );
+}

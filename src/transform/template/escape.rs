@@ -18,6 +18,8 @@ pub enum Value<'f> {
     Field(&'f [u8]),
     /// A part of the path of the request, percent-encoded as it came.
     Path(&'f str),
+    /// The query of the request, as it came.
+    Query(&'f str),
 }
 
 /// The rule by which values are written.
@@ -39,7 +41,8 @@ pub enum Escape {
     /// One segment of a path, percent-encoded. A part of the request's path stays as it came. A
     /// segment that is empty, `.`, `..`, or has a control character does not fit.
     Path,
-    /// The value of a parameter of a query (`application/x-www-form-urlencoded`).
+    /// The value of a parameter of a query (`application/x-www-form-urlencoded`). The query of the
+    /// request stays as it came.
     Form,
     /// The content of a string of JSON. Bytes that are not UTF-8 become U+FFFD, here and below.
     Json,
@@ -63,6 +66,20 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b' ');
+
+/// The characters of a query that some reader takes for the end of its URL (RFC 3986 §3.4).
+const QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// The characters that end a URL between other texts.
 const LINK: &AsciiSet = &CONTROLS
@@ -125,6 +142,9 @@ impl Escape {
                 out.extend(percent_encode(&bytes, SEGMENT));
                 return is_fit(&bytes);
             }
+            (Self::Form, Value::Query(query)) => {
+                out.extend(percent_encode(query.as_bytes(), QUERY));
+            }
             (Self::Form, _) => push_form(out, &value.bytes()),
             (Self::Json, _) => push_json(out, &value.text()),
             (Self::Html, _) => push_html(out, &value.text()),
@@ -161,6 +181,7 @@ impl Value<'_> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Field(bytes) => Cow::Borrowed(bytes),
+            Self::Query(query) => Cow::Borrowed(query.as_bytes()),
             Self::Path(path) => percent_decode_str(path).into(),
             Self::List(items) => items.join(&b',').into(),
         }

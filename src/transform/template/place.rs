@@ -29,7 +29,15 @@ impl Place {
     ]);
 
     /// A header field of `respond`: an answer without an upstream may need what a request says.
-    pub const RESPOND: Self = Self::REQUEST;
+    pub const RESPOND: Self = Self(&[
+        ReferenceKind::Parameter,
+        ReferenceKind::Claim,
+        ReferenceKind::Header,
+        ReferenceKind::Query,
+        ReferenceKind::WholeQuery,
+        ReferenceKind::RequestId,
+        ReferenceKind::Variable,
+    ]);
 
     /// The body of `respond`, in which braces are text.
     pub const BODY: Self = Self(&[

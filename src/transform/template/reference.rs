@@ -24,6 +24,8 @@ pub enum Reference {
     Header(HeaderName),
     /// `${query:name}`: a parameter of the query, by its decoded name.
     Query(Box<str>),
+    /// `${query}`: the whole query, as it came.
+    WholeQuery,
     /// `${reason}`: the name of the reason for a refusal.
     Reason,
     /// `${route}`: the path of the route, as the configuration has it.
@@ -47,6 +49,8 @@ pub enum ReferenceKind {
     Header,
     /// [`Reference::Query`]
     Query,
+    /// [`Reference::WholeQuery`]
+    WholeQuery,
     /// [`Reference::Reason`]
     Reason,
     /// [`Reference::Route`]
@@ -56,8 +60,9 @@ pub enum ReferenceKind {
 }
 
 /// The names that have a meaning of their own.
-const RESERVED: [(&str, Reference); 4] = [
+const RESERVED: [(&str, Reference); 5] = [
     ("request_id", Reference::RequestId),
+    ("query", Reference::WholeQuery),
     ("reason", Reference::Reason),
     ("route", Reference::Route),
     ("detail", Reference::Detail),
@@ -88,6 +93,7 @@ impl Reference {
             Self::Claim(_) => ReferenceKind::Claim,
             Self::Header(_) => ReferenceKind::Header,
             Self::Query(_) => ReferenceKind::Query,
+            Self::WholeQuery => ReferenceKind::WholeQuery,
             Self::Reason => ReferenceKind::Reason,
             Self::Route => ReferenceKind::Route,
             Self::Detail => ReferenceKind::Detail,
@@ -106,6 +112,7 @@ impl ReferenceKind {
             Self::Claim => "${claim:name}",
             Self::Header => "${header:name}",
             Self::Query => "${query:name}",
+            Self::WholeQuery => "${query}",
             Self::Reason => "${reason}",
             Self::Route => "${route}",
             Self::Detail => "${detail}",
@@ -125,7 +132,7 @@ impl fmt::Display for Reference {
             Self::Claim(name) => write!(f, "${{claim:{name}}}"),
             Self::Header(name) => write!(f, "${{header:{name}}}"),
             Self::Query(name) => write!(f, "${{query:{name}}}"),
-            Self::RequestId | Self::Reason | Self::Route | Self::Detail => {
+            Self::RequestId | Self::WholeQuery | Self::Reason | Self::Route | Self::Detail => {
                 f.write_str(self.kind().form())
             }
         }
