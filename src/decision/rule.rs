@@ -39,7 +39,7 @@ pub(super) fn find<'s>(
         (Ok(entry), Some(route)) => Ok(Rule { entry, route }),
         (Err(Miss::Method { allow, nearest }), _) => Err(Refusal {
             route: snapshot.routes.get(nearest.route),
-            ..Refusal::unrouted(other_methods(allow))
+            ..Refusal::unrouted(other_methods(&allow))
         }),
         (Err(Miss::Shadowed { by, .. }), Some(route)) => {
             Err(Refusal::at(route, shadowed(snapshot, target, by)))

@@ -138,6 +138,22 @@ impl<'t> Reference<'t> {
         allowed.join(", ")
     }
 
+    /// Returns the methods that have a verdict other than 405 on a path, if the pattern of a rule
+    /// falls through, and else those of its pattern.
+    fn allowed_at(&self, rule: usize, host: &str, path: &str) -> String {
+        if self.group_of(rule).is_none() {
+            return self.allowed(rule);
+        }
+        let named = METHODS.iter().filter(|method| **method != "ANY").copied();
+        let names: BTreeSet<&str> = named.chain(ANY.iter().map(Method::as_str)).collect();
+        let is_allowed = |method: &&&str| match self.find(method, host, path) {
+            Verdict::Speaks(index) => self.rules[index].value.passes > 0,
+            _ => false,
+        };
+        let allowed: Vec<&str> = names.iter().filter(is_allowed).copied().collect();
+        allowed.join(", ")
+    }
+
     fn shape_of(&self, rule: usize) -> Option<&Shape> {
         self.shapes.iter().find(|shape| shape.rules.contains(&rule))
     }
@@ -264,7 +280,7 @@ fn compare(seed: u64, tables: usize, requests: usize) {
                 Err(Miss::Method { nearest, allow }) => {
                     assert_eq!(
                         allow,
-                        reference.allowed(nearest.upstream),
+                        reference.allowed_at(nearest.upstream, host, &path),
                         "{}",
                         nearest.text
                     );

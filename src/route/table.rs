@@ -4,13 +4,15 @@
 //! because of the spelling of the path does not apply if a tolerant application may take the path
 //! for that of a stricter rule (see [`super::stricter`]).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
+use http::Method;
 
 use super::marks::{Mark, marks};
 use super::stricter::Rivals;
-use super::tree::{Leaf, Node, Search};
+use super::tree::{Node, Search};
 use super::{Access, HostPattern, Rule, Target, host};
 
 /// A compiled table.
@@ -39,7 +41,7 @@ pub enum Miss<'t, T> {
     /// A pattern matches the path, but has other methods: 405.
     Method {
         /// The value of `Allow` (RFC 9110 §10.2.1).
-        allow: &'t str,
+        allow: Cow<'t, str>,
         /// A rule of the pattern that matches.
         nearest: &'t T,
     },
@@ -139,15 +141,7 @@ impl<T: Access> Table<T> {
     pub fn find<'t>(&'t self, target: &Target<'_>) -> Result<&'t T, Miss<'t, T>> {
         let root = self.root(target.host);
         let mut search = Search::new(&self.rules, target.method);
-        let path = target.path.strip_prefix('/').unwrap_or(target.path);
-        let found = root.node.find(Some(path), &mut search);
-        if let Some(index) = found
-            && let Some(rule) = self.rules.get(index)
-            && !search
-                .outside
-                .iter()
-                .any(|other| self.is_stricter(*other, rule))
-        {
+        if let Some((index, rule)) = self.look_up(root, target, &mut search) {
             return match self.shadow(root, index, rule, target) {
                 Some(by) => Err(Miss::Shadowed {
                     found: &rule.value,
@@ -156,21 +150,64 @@ impl<T: Access> Table<T> {
                 None => Ok(&rule.value),
             };
         }
-        Err(self.miss(search.nearest))
+        Err(self.miss(root, target, &search))
     }
 
-    /// Returns the reason why no rule applies, if this is the most specific pattern that matches.
-    fn miss<'t>(&'t self, nearest: Option<&'t Leaf>) -> Miss<'t, T> {
-        if let Some(leaf) = nearest
+    /// Returns the rule that matches a request, whatever spellings of its path mean.
+    #[inline]
+    fn look_up<'t>(
+        &'t self,
+        root: &'t Root,
+        target: &Target<'_>,
+        search: &mut Search<'t, '_, T>,
+    ) -> Option<(usize, &'t Rule<T>)> {
+        let path = target.path.strip_prefix('/').unwrap_or(target.path);
+        let index = root.node.find(Some(path), search)?;
+        let rule = self.rules.get(index)?;
+        let mut outside = search.outside.iter();
+        (!outside.any(|other| self.is_stricter(*other, rule))).then_some((index, rule))
+    }
+
+    /// Returns the reason why a search has found no rule.
+    fn miss<'t>(
+        &'t self,
+        root: &Root,
+        target: &Target<'_>,
+        search: &Search<'t, '_, T>,
+    ) -> Miss<'t, T> {
+        if let Some(leaf) = search.nearest
             && let Some(index) = leaf.rules.first()
             && let Some(rule) = self.rules.get(*index)
         {
             return Miss::Method {
-                allow: &leaf.allow,
+                allow: match leaf.group {
+                    Some(_) => self.allow_of_group(root, target).into(),
+                    None => Cow::Borrowed(&leaf.allow),
+                },
                 nearest: &rule.value,
             };
         }
         Miss::NotFound
+    }
+
+    /// Returns the methods that are answered for a path whose patterns fall through to others.
+    #[cold]
+    fn allow_of_group(&self, root: &Root, target: &Target<'_>) -> String {
+        let mut search = Search::of_all(&self.rules, target.method);
+        self.look_up(root, target, &mut search);
+        let mut methods: Vec<&Method> = vec![&Method::HEAD];
+        for leaf in search.all.into_iter().flatten() {
+            methods.extend(leaf.methods(&self.rules));
+        }
+        methods.sort_unstable_by_key(|method| method.as_str());
+        methods.dedup();
+        methods.retain(|method| {
+            let mut search = Search::new(&self.rules, method);
+            let found = self.look_up(root, target, &mut search);
+            found.is_some_and(|(_, rule)| !rule.value.is_denied())
+        });
+        let names: Vec<_> = methods.into_iter().map(Method::as_str).collect();
+        names.join(", ")
     }
 
     /// Returns the rules of a host. The first host pattern that matches is final, in the order:

@@ -109,7 +109,7 @@ fn api_gateways_first_recorded_set_matches_under_fallthrough() {
     assert_eq!(find(&table, "OPTIONS /test"), "OPTIONS /{proxy+}");
     assert_eq!(find(&table, "POST /test"), "POST /test");
     assert_eq!(find(&table, "OPTIONS /test/any"), "ANY /test/any");
-    assert_eq!(find(&table, "GET /test"), "405 POST");
+    assert_eq!(find(&table, "GET /test"), "405 OPTIONS, POST");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_group_goes_past_no_stricter_route_of_others() {
         (("ANY /a/{id}", None, 1), "405 GET, HEAD"),
         (("ANY /a/{id}", Some(1), 1), "405 GET, HEAD"),
         // The pattern lacks the method, so it admits no caller.
-        (("PUT /a/{id}", None, 3), "405 GET, HEAD"),
+        (("PUT /a/{id}", None, 3), "405 GET, HEAD, PUT"),
         (("PUT /a/{id}", Some(0), 3), "ANY /**"),
         // The pattern does not match the path.
         (("ANY /a/y", None, 1), "ANY /**"),
@@ -337,4 +337,37 @@ fn get_answers_head_unless_its_rule_says_otherwise() {
     assert_eq!(find(&any, "HEAD /a"), "ANY /a");
     let named = table(&["GET /a", "HEAD /a"], false);
     assert_eq!(find(&named, "HEAD /a"), "HEAD /a");
+}
+
+#[test]
+fn allow_has_every_method_that_a_group_answers_for_a_path() {
+    let table = grouped(&[
+        ("GET /a/b", Some(0), 3),
+        ("POST /a/{x}", Some(0), 3),
+        ("DELETE /a/**", Some(0), 3),
+        ("PATCH /**", Some(0), 3),
+        ("GET /b", Some(0), 3),
+        ("PUT /b/**", None, 3),
+        ("PATCH /b/{x}", Some(0), 3),
+    ]);
+    for (path, expected) in [
+        ("/a/b", "405 DELETE, GET, HEAD, PATCH, POST"),
+        ("/a/c", "405 DELETE, PATCH, POST"),
+        ("/a", "405 DELETE, PATCH"),
+        ("/c", "405 PATCH"),
+        // A route outside of the group lies between, and has another method.
+        ("/b", "405 GET, HEAD"),
+        ("/b/c", "405 PATCH"),
+    ] {
+        assert_eq!(find(&table, &format!("OPTIONS {path}")), expected, "{path}");
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            let is_named = expected.contains(&format!(" {method}"));
+            let found = find(&table, &format!("{method} {path}"));
+            assert_eq!(
+                !found.starts_with("405"),
+                is_named,
+                "{method} {path}: {found}"
+            );
+        }
+    }
 }

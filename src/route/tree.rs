@@ -145,6 +145,18 @@ fn append_rules(leaf: Option<&Leaf>, order: &mut Vec<usize>) {
 }
 
 impl Leaf {
+    /// Returns the methods that its rules name; those of `ANY` are spelled out.
+    pub(super) fn methods<'t, T>(&self, rules: &'t [Rule<T>]) -> Vec<&'t Method> {
+        let mut methods = Vec::new();
+        for rule in self.rules.iter().filter_map(|index| rules.get(*index)) {
+            match &rule.method {
+                MethodPattern::One(method) => methods.push(method),
+                MethodPattern::Any => methods.extend(ANY.iter()),
+            }
+        }
+        methods
+    }
+
     fn finish<T: Access>(&mut self, rules: &[Rule<T>]) {
         self.rules
             .sort_by_cached_key(|index| method_order(rules.get(*index)));
@@ -205,6 +217,8 @@ pub(super) struct Search<'t, 'r, T> {
     /// The rules outside of the group of `nearest` that are more specific than the one that is
     /// found.
     pub(super) outside: Vec<usize>,
+    /// All patterns that match the path, if the look-up is for them and for no rule.
+    pub(super) all: Option<Vec<&'t Leaf>>,
 }
 
 impl<'t, 'r, T> Search<'t, 'r, T> {
@@ -215,6 +229,15 @@ impl<'t, 'r, T> Search<'t, 'r, T> {
             nearest: None,
             is_over: false,
             outside: Vec::new(),
+            all: None,
+        }
+    }
+
+    /// Creates a look-up that collects all patterns that match the path, and finds no rule.
+    pub(super) fn of_all(rules: &'t [Rule<T>], method: &'r Method) -> Self {
+        Self {
+            all: Some(Vec::new()),
+            ..Self::new(rules, method)
         }
     }
 
@@ -222,6 +245,10 @@ impl<'t, 'r, T> Search<'t, 'r, T> {
     /// look-up.
     fn consider(&mut self, leaf: Option<&'t Leaf>) -> Option<usize> {
         let leaf = leaf?;
+        if let Some(all) = &mut self.all {
+            all.push(leaf);
+            return None;
+        }
         if self.is_over {
             return None;
         }

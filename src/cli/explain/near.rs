@@ -299,7 +299,9 @@ fn look_up<'s>(snapshot: &'s Snapshot, request: Request<'_>) -> Option<Found<'s>
     }
     match snapshot.table.find(&target) {
         Ok(entry) => Some(Found::Route(entry)),
-        Err(Miss::Method { allow, nearest }) => Some(Found::OtherMethods(nearest, allow.into())),
+        Err(Miss::Method { allow, nearest }) => {
+            Some(Found::OtherMethods(nearest, allow.into_owned().into()))
+        }
         Err(_) => None,
     }
 }
