@@ -22,7 +22,10 @@ struct Parameter {
 }
 
 impl QueryRewrite {
-    pub(super) fn parse(query: Template) -> Result<Self, RewriteError> {
+    pub(super) fn parse<'v>(
+        query: Template,
+        variable: impl Fn(&str) -> Option<&'v str>,
+    ) -> Result<Self, RewriteError> {
         let mut parameters: Vec<Parameter> = Vec::new();
         let mut rest = Some(query);
         while let Some(query) = rest {
@@ -30,7 +33,11 @@ impl QueryRewrite {
                 Some((parameter, after)) => (parameter, Some(after)),
                 None => (query, None),
             };
-            let parameter = Parameter::parse(&parameter)?;
+            let mut parameter = Parameter::parse(&parameter)?;
+            parameter.value = parameter.value.filled(|name| {
+                let value = variable(name)?;
+                Some(Escape::form(value))
+            });
             if parameters.iter().any(|other| other.name == parameter.name) {
                 return Err(RewriteError::Twice(parameter.name));
             }

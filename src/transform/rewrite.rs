@@ -87,11 +87,12 @@ impl Rewrite {
         for (reference, _) in parsed.references() {
             check_parameter(reference, pattern)?;
         }
-        let filled = parsed.filled(variable);
-        let (path, query) = match filled.split_once('?') {
-            Some((path, query)) => (path, QueryRewrite::parse(query)?),
-            None => (filled, QueryRewrite::default()),
+        // The parts are told apart before variables are filled in: a value begins none of them.
+        let (path, query) = match parsed.split_once('?') {
+            Some((path, query)) => (path, QueryRewrite::parse(query, &variable)?),
+            None => (parsed, QueryRewrite::default()),
         };
+        let path = fill_path(&path, &variable)?;
         // Every value is one segment or a part of one, so that the text around it can be checked
         // with any other in its place.
         let sample = Pattern::parse(&path.sample("x")).map_err(RewriteError::Pattern)?;
@@ -181,6 +182,32 @@ impl Rewrite {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Fills variables into a path. A value is a part of a segment, or some segments: it is data, so
+/// that it begins no query, and is no parameter, wildcard or step up.
+fn fill_path<'v>(
+    path: &Template,
+    variable: impl Fn(&str) -> Option<&'v str>,
+) -> Result<Template, RewriteError> {
+    for (reference, _) in path.references() {
+        if let Reference::Variable(name) = reference
+            && let Some(value) = variable(name)
+            && !is_path_data(value)
+        {
+            return Err(RewriteError::Variable(name.clone()));
+        }
+    }
+    Ok(path.filled(variable))
+}
+
+/// Returns whether a text has characters that every reader takes for those of a segment, and slashes
+/// between them.
+fn is_path_data(text: &str) -> bool {
+    let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!+,=/".contains(&byte);
+    let is_step = |segment: &str| segment.bytes().all(|byte| byte == b'.');
+    let inside = text.strip_prefix('/').unwrap_or(text);
+    text.bytes().all(is_kept) && !inside.split('/').any(is_step)
 }
 
 /// Checks that a path without its references has literal segments alone: the value of a variable is

@@ -18,6 +18,8 @@ pub enum RewriteError {
     Query(Box<str>),
     /// The query has a parameter twice.
     Twice(Box<str>),
+    /// The value of the variable with this name is more than segments of a path.
+    Variable(Box<str>),
 }
 
 impl fmt::Display for RewriteError {
@@ -28,6 +30,11 @@ impl fmt::Display for RewriteError {
             Self::Query(part) => write!(f, "\"{part}\" in the query is not \"name=value\""),
             Self::Twice(name) => write!(f, "the query has \"{name}\" twice"),
             Self::Unknown(part) => write!(f, "\"{part}\" is not in the route's path"),
+            Self::Variable(name) => write!(
+                f,
+                "the value of \"${{{name}}}\" is not made of segments: letters, digits and any of \
+                 \"-._~:@!+,=\", with a \"/\" between them"
+            ),
         }
     }
 }

@@ -99,7 +99,7 @@ fn a_wrong_flag_is_named() {
             1,
             "the value from --var has a control character",
         ),
-        ("host=a b", 1, "${host} is from --var"),
+        ("host=a b", 1, "the value from --var has \" \""),
     ] {
         let output = folder.run(&["check", "--var", flag], &[]);
         let errors = String::from_utf8(output.stderr).unwrap();

@@ -6,7 +6,7 @@ use super::values::{Unresolved, Variables, environment_name};
 use crate::config::context::{Context, TemplateState};
 use crate::config::language::document::{self, Kind, Value};
 use crate::config::language::{AnyKey, Problem, Span, Table, Tables};
-use crate::transform::{Place, Reference, Template};
+use crate::transform::{Part, Place, Reference, Template};
 
 /// The advice for a reference in a place that takes none.
 const PLACES: &str = "variables may stand in \"url\" and \"endpoints\" of upstreams, in \"issuer\", \
@@ -40,6 +40,38 @@ pub(in crate::config) fn fill(
         context.note(Problem::at(span, message));
     }
     context.set_variables(variables);
+}
+
+/// Returns whether the strings of a setting are URLs.
+fn is_url(key: &dyn AnyKey) -> bool {
+    key.name() != "audience"
+}
+
+/// Returns what a value has that ends the part of a URL in which it stands, and the name of that
+/// part.
+fn misplaced<'v>(before: &str, value: &'v str) -> Option<(&'v str, &'static str)> {
+    let (place, is_kept): (_, fn(char) -> bool) = match before.split_once("://") {
+        None => ("the beginning", is_before_query),
+        Some((_, host)) if !host.contains('/') => ("the host", is_of_host),
+        Some(_) => ("the path", is_before_query),
+    };
+    let is_step = |segment: &&str| matches!(*segment, "." | "..");
+    if place == "the path"
+        && let Some(step) = value.split('/').find(is_step)
+    {
+        return Some((step, place));
+    }
+    let at = value.find(|c| !is_kept(c))?;
+    let length = value.get(at..)?.chars().next()?.len_utf8();
+    Some((value.get(at..at + length)?, place))
+}
+
+fn is_before_query(c: char) -> bool {
+    !matches!(c, '?' | '#' | '\\')
+}
+
+fn is_of_host(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']')
 }
 
 struct Filler<'f> {
@@ -132,13 +164,13 @@ impl Filler<'_> {
             self.refuse(&found, &format!("\"{}\" takes no variables", key.name()));
             return;
         };
-        if let Some(filled) = self.filled(place, &found) {
+        if let Some(filled) = self.filled(key, place, &found) {
             *text = filled;
         }
     }
 
     /// Returns the text of a setting with its variables. Templates of other places keep theirs.
-    fn filled(&mut self, place: &Place, found: &Found<'_>) -> Option<String> {
+    fn filled(&mut self, key: &dyn AnyKey, place: &Place, found: &Found<'_>) -> Option<String> {
         let template = match Template::parse(found.text, place) {
             Ok(template) => template,
             Err(error) => {
@@ -163,8 +195,46 @@ impl Filler<'_> {
             let state = TemplateState::Filled(names.join(", "));
             self.context.set_template(found.span, state);
         }
+        let is_url = *place == Place::SETTING && is_url(key);
+        if is_url && !self.check_url(&template, found) {
+            return None;
+        }
         let filled = template.filled(|name| self.variables.value(name));
         (*place == Place::SETTING).then(|| filled.literal().unwrap_or_default().to_owned())
+    }
+
+    /// Reports a value that would begin another part of a URL than the one in which it stands.
+    fn check_url(&self, template: &Template, found: &Found<'_>) -> bool {
+        // A value that is the whole URL has all of its parts.
+        if template.parts().count() == 1 {
+            return true;
+        }
+        let mut before = String::new();
+        let mut references = template.references();
+        for part in template.parts() {
+            if let Part::Text(text) = part {
+                before.push_str(text);
+                continue;
+            }
+            let Some((Reference::Variable(name), at)) = references.next() else {
+                continue;
+            };
+            let mut known = self.variables.list().iter();
+            let Some(variable) = known.find(|known| known.name == *name) else {
+                continue;
+            };
+            if let Some((bad, place)) = misplaced(&before, &variable.value) {
+                let origin = variable.origin_text();
+                let message = format!(
+                    "\"${{{name}}}\": the value from {origin} has \"{bad}\", which is no part of \
+                     {place} of a URL"
+                );
+                self.report(found, at, &message, None);
+                return false;
+            }
+            before.push_str(&variable.value);
+        }
+        true
     }
 
     /// Returns the origin of the value of a variable, or reports why it has none.

@@ -139,11 +139,14 @@ fn a_value_is_text_and_not_read_again() {
 #[test]
 fn a_value_takes_part_in_the_checks_of_its_key() {
     for (value, words) in [
-        ("a b", "${host} is from --var"),
+        (
+            "a b",
+            "the value from --var has \" \", which is no part of the host",
+        ),
         ("x\"\n[upstreams.evil]", "has a control character"),
-        ("x/../y", "${host} is from --var"),
+        ("x/../y", "the value from --var has \"/\""),
         ("", "is empty"),
-        ("user:secret@x", "${host} is from --var"),
+        ("user:secret@x", "the value from --var has \"@\""),
         ("{tenant}", "${host}"),
     ] {
         let found = problems(FILE, given(&[("host", value)], &[]));
@@ -340,4 +343,76 @@ fn the_whole_query_stands_at_the_end_of_a_url_alone() {
         found[0].contains("\"${query}\" may hold a token"),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_value_stays_in_its_part_of_a_url() {
+    for value in [
+        "user@evil.test",
+        "evil.test/",
+        "evil.test?",
+        "evil.test#",
+        "a\\b",
+        "a b",
+        "a%2Fb",
+    ] {
+        for (from, to) in [
+            ("http://${host}:8080", "http://${host}:8080"),
+            ("http://${host}:8080", "http://orders.${host}"),
+            ("https://idp.example.com/${pool}", "https://${host}/${pool}"),
+            (
+                "[[routes]]",
+                "[server]\npublic_url = \"https://${host}\"\n[[routes]]",
+            ),
+        ] {
+            let found = problems(&FILE.replace(from, to), given(&[("host", value)], &[]));
+            let told = found
+                .iter()
+                .find(|line| line.contains("no part of the host of a URL"));
+            assert!(told.is_some(), "{value} in {to}: {found:?}");
+        }
+    }
+    for value in ["a?b", "a#b", "..", "a/../b", "a\\b"] {
+        let found = problems(FILE, given(&[("pool", value)], &[]));
+        assert!(
+            found[0].contains("no part of the path of a URL"),
+            "{value}: {found:?}"
+        );
+    }
+    assert_eq!(
+        problems(FILE, given(&[("pool", "a/b"), ("host", "h:1")], &[])).len(),
+        1
+    );
+    let whole = FILE.replace("https://idp.example.com/${pool}", "${issuer}");
+    let issuer = given(&[("issuer", "https://idp.example.com/a")], &[]);
+    assert_eq!(problems(&whole, issuer), [""; 0]);
+}
+
+#[test]
+fn a_value_stays_in_its_part_of_a_rewrite() {
+    let with = |rewrite: &str, value: &str| {
+        let rewrite = format!("rewrite = \"{rewrite}\"\n");
+        let text = FILE.replace(
+            "path     = \"/orders\"",
+            &format!("path = \"/orders/{{id}}\"\n{rewrite}"),
+        );
+        load(&text, given(&[("base", value)], &[]))
+    };
+    for value in [
+        "a?b=c", "a/../b", "..", ".", "{id}", "**", "a#b", "a%2Fb", "a\\b", "a;b", "a//b", "a/",
+        "é",
+    ] {
+        let found = with("/${base}/{id}", value);
+        let found: Vec<_> = found.unwrap_err().lines().collect();
+        assert!(
+            found[0].contains("value of \"${base}\" is not made of segments"),
+            "{value}: {found:?}"
+        );
+    }
+    for value in ["v2", "api/v2", "/api", "a.b", "a:b@c"] {
+        assert!(with("/x${base}/{id}", value).is_ok(), "{value}");
+    }
+    let config = with("/x/{id}?tenant=${base}&b=1", "a&b=2#").unwrap();
+    let rewrite = config.routes[0].heads.rewrite.as_ref().unwrap();
+    assert_eq!(rewrite.query().names().collect::<Vec<_>>(), ["tenant", "b"]);
 }

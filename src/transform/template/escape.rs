@@ -168,6 +168,15 @@ impl Escape {
     }
 }
 
+impl Escape {
+    /// Returns a text as the value of a parameter of a query.
+    pub(in crate::transform) fn form(text: &str) -> String {
+        let mut out = String::new();
+        push_form(&mut out, text.as_bytes());
+        out
+    }
+}
+
 impl Value<'_> {
     /// Appends the value as the host of a URL, with its port. Returns `false` if it is none.
     pub(super) fn write_authority(&self, out: &mut String) -> bool {

@@ -90,15 +90,17 @@ impl Template {
     /// is text, whatever characters it has. References to variables that `value` does not know
     /// stay.
     #[must_use]
-    pub fn filled<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Self {
+    pub fn filled<T: AsRef<str>>(&self, value: impl Fn(&str) -> Option<T>) -> Self {
         let mut pieces = Vec::with_capacity(self.0.len());
         for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => parser::push_text(&mut pieces, text),
-                Piece::Reference(Reference::Variable(name), _) if value(name).is_some() => {
-                    parser::push_text(&mut pieces, value(name).unwrap_or_default());
-                }
-                Piece::Reference(..) => pieces.push(piece.clone()),
+            let found = match piece {
+                Piece::Reference(Reference::Variable(name), _) => value(name),
+                Piece::Reference(..) | Piece::Text(_) => None,
+            };
+            match (piece, found) {
+                (Piece::Text(text), _) => parser::push_text(&mut pieces, text),
+                (_, Some(text)) => parser::push_text(&mut pieces, text.as_ref()),
+                (_, None) => pieces.push(piece.clone()),
             }
         }
         Self(pieces.into())
