@@ -550,3 +550,25 @@ fn form(name: &str, value: &str) -> String {
     let value = percent_encoding::utf8_percent_encode(value, FORM).to_string();
     format!("{name}={}", value.replace(' ', "+"))
 }
+
+#[test]
+fn no_rule_carries_a_field_of_the_connection_further() {
+    let stage = Stage::start(
+        "[[routes]]\npath = \"/**\"\npublic = true\nmethods = \"ANY\"\n\
+         [routes.request_headers.set]\nx-te = \"${header:te}\"\nx-list = \"${header:connection}\"\n\
+         x-upgrade = \"${header:upgrade}\"\nx-named = \"${header:x-hop}\"\nx-kept = \"${header:x-own}\"\n",
+    );
+    let request = Request::get("/")
+        .field("Connection", "x-hop, TE, upgrade")
+        .field("TE", "trailers, deflate")
+        .field("Upgrade", "h2c")
+        .field("X-Hop", "1")
+        .field("X-Own", "2");
+    let arrival = stage.arrival(&request);
+    for name in ["x-te", "x-list", "x-upgrade", "x-named", "x-hop"] {
+        assert_eq!(arrival.field(name), None, "{name}");
+    }
+    assert_eq!(arrival.field("x-kept"), Some("2"));
+    // The gateway forwards trailers itself, and nothing else that the client's field lists.
+    assert_eq!(arrival.field("te"), Some("trailers"));
+}

@@ -14,7 +14,7 @@ use crate::config::language::{
 };
 use crate::token::ForwardedClaim;
 use crate::transform::{
-    Direction, FieldPattern, FieldTemplate, HeaderRuleError, HeaderRules, Place, Reference,
+    Direction, Escape, FieldPattern, FieldTemplate, HeaderRuleError, HeaderRules, Place, Reference,
     ReferenceKind, Template, header_rule_value, is_twin,
 };
 
@@ -151,6 +151,12 @@ impl LocatedRules {
         let Rule { name, replaces } = rule;
         let subject = format_args!("the value of \"{name}\"");
         let Some(text) = value.literal() else {
+            if let Some(reference) = value.in_host(Escape::of_field(&name)) {
+                let message = format!("{subject}: \"{reference}\" would be a part of a host");
+                let hint = "write a \"/\" between the host and the value";
+                reader.problem_with_hint(span, message, hint);
+                return;
+            }
             if reader
                 .accept(span, subject, header_rule_value(&value.sample("x")))
                 .is_none()

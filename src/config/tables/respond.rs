@@ -10,7 +10,7 @@ use crate::config::language::document::{KeyValue, Kind};
 use crate::config::language::{Count, Custom, DefaultKey, Key, Reader, Span, Str, Subtable, Table};
 use crate::route::Pattern;
 use crate::transform::{
-    Direction, Part, Place, Reference, Respond, RespondField, Template, has_parameter,
+    Direction, Escape, Part, Place, Reference, Respond, RespondField, Template, has_parameter,
     header_rule_value, is_url,
 };
 
@@ -211,6 +211,14 @@ fn check_place(
         let message =
             "\"${query}\" stands behind the \"?\" of \"location\" or \"content-location\"";
         let hint = "\"${query:name}\" is one parameter of it";
+        reader.problem_with_hint(span, message, hint);
+        return None;
+    }
+    if !is_url(name)
+        && let Some(reference) = template.in_host(Escape::of_field(name))
+    {
+        let message = format!("\"{reference}\" would be a part of a host");
+        let hint = "write a \"/\" between the host and the value";
         reader.problem_with_hint(span, message, hint);
         return None;
     }

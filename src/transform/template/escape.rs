@@ -153,9 +153,24 @@ impl Escape {
         true
     }
 
-    /// Returns whether a value behind this text is the host of a URL.
+    /// Returns whether `${header:host}` behind this text is the host of a URL.
     pub(super) fn takes_authority(self, out: &str) -> bool {
-        matches!(self, Self::Url | Self::Link) && out.ends_with("://")
+        let url = self.url(out);
+        out.ends_with("//") && url.is_some_and(|url| url::authority(url) == Some(""))
+    }
+
+    /// Returns whether a value behind this text would be a part of the host of a URL.
+    pub(super) fn is_in_authority(self, out: &str) -> bool {
+        self.url(out).is_some_and(url::is_in_authority)
+    }
+
+    /// Returns the URL that is being written.
+    fn url(self, out: &str) -> Option<&str> {
+        match self {
+            Self::Url => Some(out),
+            Self::Link => Some(url::last(out)),
+            _ => None,
+        }
     }
 
     /// Returns whether the text is, or ends with, the first slash of a URL without a host.

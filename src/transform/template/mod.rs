@@ -137,6 +137,26 @@ impl Template {
         Some(Self(pieces.into()))
     }
 
+    /// Returns the reference that would be a part of the host of a URL, which no value may be.
+    #[must_use]
+    pub fn in_host(&self, escape: Escape) -> Option<&Reference> {
+        let mut out = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Reference(reference, _) => {
+                    let is_host = *reference == Reference::Header(HOST);
+                    let is_whole = is_host && escape.takes_authority(&out);
+                    if !is_whole && escape.is_in_authority(&out) {
+                        return Some(reference);
+                    }
+                    out.push('x');
+                }
+            }
+        }
+        None
+    }
+
     /// Returns the text with the same words in the place of each reference.
     #[must_use]
     pub fn sample(&self, words: &str) -> String {
@@ -184,6 +204,8 @@ impl Template {
                         Reference::Header(HOST) if escape.takes_authority(&out) => {
                             value.write_authority(&mut out)
                         }
+                        // It could continue the host: `https://a.test` and `.evil.test`.
+                        _ if escape.is_in_authority(&out) => false,
                         _ => escape.write(&mut out, &value),
                     };
                     if !is_fit {

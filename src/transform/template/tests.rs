@@ -294,13 +294,8 @@ fn no_path_begins_another_part_of_a_field() {
             Some("https://a.test/b/c"),
         ),
         ("location", "/x?{rest}", "a&b=c", Some("/x?a%26b%3Dc")),
-        (
-            "location",
-            "https://a.test{rest}",
-            ".b/c@d",
-            Some("https://a.test.b%2Fc%40d"),
-        ),
-        ("location", "//{rest}", "b/c", Some("//b%2Fc")),
+        ("location", "https://a.test{rest}", ".b/c@d", None),
+        ("location", "//{rest}", "b/c", None),
         ("location", "{rest}", "a:b/c", Some("a%3Ab%2Fc")),
         ("location", "/{rest}", "/evil.test", None),
         ("location", "/{rest}", "a\\evil.test", None),
@@ -482,5 +477,68 @@ fn no_value_leaves_its_place_or_is_read_as_a_template() {
         assert_eq!(parsed, format!("a{value}b"));
         assert!(!render(Escape::Html).unwrap().contains(['<', '"', '\'']));
         assert!(!render(Escape::Plain).unwrap().contains(char::is_control));
+    }
+}
+
+#[test]
+fn no_value_continues_a_host() {
+    let rest = |template: &str, escape: Escape, value: Value<'static>| {
+        let template = Template::parse(template, &Place::RESPONSE).unwrap();
+        let reference = Reference::Parameter {
+            name: "rest".into(),
+            is_open: false,
+        };
+        let is_told = template.in_host(escape).is_some();
+        let rendered = template.render(escape, &Request(vec![(reference, value)]));
+        assert!(!is_told || rendered.is_err(), "{template:?}");
+        rendered.ok()
+    };
+    for template in [
+        "https://a.test{rest}",
+        "https://{rest}",
+        "https://{rest}/x",
+        "https:{rest}",
+        "https:/{rest}",
+        "https:///{rest}",
+        "https:\\{rest}",
+        "HTTPS:{rest}",
+        "//{rest}",
+        "//a.test{rest}",
+        "/\\{rest}",
+        "\\\\{rest}",
+        "custom://{rest}",
+        "https://a.test:{rest}/",
+        "https://a@{rest}",
+    ] {
+        for value in [".evil.test", "@evil.test", ":80", "evil.test"] {
+            for value in [Value::Path(value), text(value)] {
+                assert_eq!(
+                    rest(template, Escape::Url, value.clone()),
+                    None,
+                    "{template}"
+                );
+                let refresh = format!("0; url={template}");
+                assert_eq!(
+                    rest(&refresh, Escape::Link, value.clone()),
+                    None,
+                    "{refresh}"
+                );
+                let link = format!("<{template}>; rel=next");
+                assert_eq!(rest(&link, Escape::Link, value), None, "{link}");
+            }
+        }
+    }
+    for (template, expected) in [
+        ("https://a.test/{rest}", "https://a.test/x"),
+        ("https://a.test?a={rest}", "https://a.test?a=x"),
+        ("https://a.test#{rest}", "https://a.test#x"),
+        ("/{rest}", "/x"),
+        ("{rest}", "x"),
+        ("urn:orders:{rest}", "urn:orders:x"),
+    ] {
+        let found = rest(template, Escape::Url, Value::Path("x"));
+        assert_eq!(found.as_deref(), Some(expected), "{template}");
+        let link = rest(&format!("<{template}>"), Escape::Link, Value::Path("x"));
+        assert_eq!(link, Some(format!("<{expected}>")), "{template}");
     }
 }

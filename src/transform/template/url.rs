@@ -20,10 +20,31 @@ pub(super) fn is_in_path(url: &str) -> bool {
     if url.contains(['?', '#']) {
         return false;
     }
-    let behind_scheme = url.split_once("://").map(|(_, rest)| rest);
-    let rest = behind_scheme.or(url.strip_prefix("//")).unwrap_or(url);
-    rest.contains('/')
+    authority(url).unwrap_or(url).contains(SLASHES)
 }
+
+/// Returns whether what follows would be a part of the host of the URL.
+pub(super) fn is_in_authority(url: &str) -> bool {
+    authority(url).is_some_and(|rest| !rest.contains(['/', '\\', '?', '#']))
+}
+
+/// Returns what follows the two slashes of a URL; `None` if it has no host. Browsers read `\` as a
+/// slash, and any number of them behind the scheme of a page (the "special" schemes of the URL
+/// standard).
+pub(super) fn authority(url: &str) -> Option<&str> {
+    let (scheme, rest) = match url.split_once(':') {
+        Some((scheme, rest)) if !scheme.contains(['/', '\\', '?', '#']) => (scheme, rest),
+        _ => ("", url),
+    };
+    let behind = rest.trim_start_matches(SLASHES);
+    let slashes = rest.len() - behind.len();
+    let is_special = SPECIAL.iter().any(|name| scheme.eq_ignore_ascii_case(name));
+    (slashes > 1 || is_special).then_some(behind)
+}
+
+const SLASHES: [char; 2] = ['/', '\\'];
+
+const SPECIAL: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
 
 /// Returns whether a raw part of a path is one to every reader of a URL. With `//` at its beginning
 /// it could name another host, and browsers read `\` as `/`; a route may allow both in its paths.
