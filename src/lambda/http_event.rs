@@ -111,7 +111,7 @@ impl Serialize for HttpEvent<'_> {
 }
 
 /// Returns the method and the pattern of the route, without the stage.
-fn route_key(facts: &RequestFacts<'_>) -> String {
+pub(super) fn route_key(facts: &RequestFacts<'_>) -> String {
     if path::is_default(facts) {
         return DEFAULT.to_owned();
     }

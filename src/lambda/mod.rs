@@ -71,6 +71,15 @@ pub fn event(function: &Function, facts: &RequestFacts<'_>) -> Result<Vec<u8>, E
     }
 }
 
+/// Returns the name of a route in its events: the resource in version 1.0, the route key in 2.0.
+#[must_use]
+pub fn route_name(event: EventFormat, facts: &RequestFacts<'_>) -> String {
+    match event {
+        EventFormat::Rest => path::resource(facts),
+        EventFormat::Http => http_event::route_key(facts),
+    }
+}
+
 /// A buffer that takes no more bytes than its limit.
 struct Bounded {
     bytes: Vec<u8>,

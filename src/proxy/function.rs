@@ -362,7 +362,8 @@ impl<'v> Invocation<'v, '_> {
 }
 
 /// Returns the method that the route names for a request; `None` if it takes any.
-fn route_method<'v>(route: &'v Route, method: &Method) -> Option<&'v Method> {
+#[must_use]
+pub fn route_method<'v>(route: &'v Route, method: &Method) -> Option<&'v Method> {
     let names = |wanted: &Method| {
         let mut methods = route.config.methods.iter();
         methods.find_map(|(pattern, _)| match pattern {

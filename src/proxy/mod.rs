@@ -32,6 +32,7 @@ use hyper::body::Incoming;
 pub use body_timer::BodyError;
 pub use dates::http_date;
 pub use exchange::UnconfirmedRefusal;
+pub use function::route_method;
 pub use heads::{head_to_client, head_to_upstream};
 pub use reply_body::ReplyBody;
 pub use request_body::RequestBody;

@@ -364,3 +364,32 @@ fn json_has_the_verdict_under_stable_names() {
     assert_eq!(names(&forwarded), names(&refused));
     assert_eq!(names(&refused).len(), 14);
 }
+
+#[test]
+fn a_function_is_named_with_its_event_and_route() {
+    let folder = Folder::new();
+    let routes = "[[groups]]\nprefix = \"/dev\"\nupstream = \"f\"\npublic = true\n\
+                  [[groups.routes]]\npath = \"/tests/{id}\"\nmethods = [\"GET\"]\n\
+                  [[groups.routes]]\npath = \"/files/**\"\nmethods = \"ANY\"\n";
+    for (event, get, post) in [
+        ("1.0", "/tests/{id}", "/files/{proxy+}"),
+        ("2.0", "GET /tests/{id}", "ANY /files/{proxy+}"),
+    ] {
+        let upstream = format!(
+            "[upstreams.f]\nurl = \"http://127.0.0.1:9000\"\n\
+             lambda = {{ function = \"shop\", event = \"{event}\" }}\n"
+        );
+        folder.write("gateway.toml", &format!("{upstream}{routes}"));
+        for (request, route) in [
+            (["GET", "/dev/tests/7"], get),
+            (["POST", "/dev/files/a/b"], post),
+        ] {
+            let (code, text) = folder.explain(&request);
+            assert_eq!(code, Some(0), "{text}");
+            let says = format!(
+                "forwarded as an event {event} of function \"shop\", for \"{route}\", to f"
+            );
+            assert!(text.contains(&says), "{text}");
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! The words about a decision: the route, the token beside what is accepted, the checks, the
 //! verdict and the answer.
 
+use std::time::Duration;
+
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
@@ -12,13 +14,39 @@ use super::report::{AskedFor, Entry, Outcome, Report, Verdict};
 use super::shown::{all_quoted, first_quoted, list, moment, quoted, unquoted};
 use crate::config::{ErrorProfile, printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, RequestValues, answer, grpc, respond};
+use crate::lambda::{Function, RequestFacts, route_name};
 use crate::policy::{Denial, Requirement, ScopeSet};
+use crate::proxy::route_method;
 use crate::route::{Target, TargetError};
 use crate::server::HeadRefusal;
 use crate::snapshot::{Handler, Route, RouteMethod, Snapshot};
 use crate::telemetry::{Label as _, Quoted};
 use crate::token::{SeenToken, TokenError};
 use crate::transform::Respond;
+
+/// Returns the words for the event that a function gets: its version, the function, and the route
+/// as the event names it.
+fn event_words(function: &Function, route: &Route, head: &Parts) -> String {
+    let facts = RequestFacts {
+        method: &head.method,
+        path: head.uri.path(),
+        query: None,
+        fields: &head.headers,
+        body: &[],
+        pattern: &route.config.pattern,
+        route_method: route_method(route, &head.method),
+        prefix: route.config.strip.as_deref(),
+        caller: None,
+        source: None,
+        version: head.version,
+        host: None,
+        request_id: "",
+        since_epoch: Duration::ZERO,
+    };
+    let (version, name) = (function.event.as_str(), function.name.as_str());
+    let route = route_name(function.event, &facts);
+    format!("an event {version} of function \"{name}\", for \"{route}\",")
+}
 
 /// A hint for a user whose token is from `dev`: only `dev` has the keys for it.
 pub(super) const DEV_KEYS: &str =
@@ -153,7 +181,7 @@ impl Account<'_> {
         match &decision.route.handler {
             Handler::Respond(answer) => self.responded(head, decision, answer),
             Handler::Upstream(_) | Handler::Function(_) | Handler::Nobody => {
-                self.forwarded(decision);
+                self.forwarded(head, decision);
             }
         }
     }
@@ -162,15 +190,17 @@ impl Account<'_> {
         self.report.granted = Some(first_quoted(scopes.iter()));
     }
 
-    fn forwarded(&mut self, decision: &Decision<'_>) {
+    fn forwarded(&mut self, head: &Parts, decision: &Decision<'_>) {
         let mut says = "forwarded".to_owned();
         if let Some(index) = decision.route.handler.upstream()
             && let Some(upstream) = self.snapshot.upstreams.get(index)
         {
             let settings = &upstream.settings;
             if let Some(function) = &settings.lambda {
-                let name = function.name.as_str();
-                says = format!("forwarded as an event of function \"{name}\"");
+                says = format!(
+                    "forwarded as {}",
+                    event_words(function, decision.route, head)
+                );
             }
             says = format!("{says} to {} ({})", settings.name, settings.url);
             self.report.upstream = Some(settings.name.to_string());

@@ -10,8 +10,8 @@ use crate::transform::{Part, Place, Reference, Template};
 
 /// The advice for a reference in a place that takes none.
 const PLACES: &str = "variables may stand in \"url\" and \"endpoints\" of upstreams, in \"issuer\", \
-                      \"jwks_uri\", \"audience\" and \"public_url\", in \"rewrite\", and in values \
-                      of header fields";
+                      \"jwks_uri\", \"audience\" and \"public_url\", in \"rewrite\", in \"respond\", \
+                      and in values of header fields";
 
 /// Fills variables into the values of a document, and reports references without a value or in a
 /// place that takes none. Header rules and other templates keep their references, and are filled in
