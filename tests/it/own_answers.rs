@@ -312,12 +312,12 @@ fn commands_show_own_answers() {
     assert_eq!(
         folder.print(&["routes"]),
         "METHOD  PATH     REQUIRES     UPSTREAM\n\
-         ANY     /old/**  public       answer 308\n\
-         ANY     /tenant  orders.read  answer 302\n"
+         ANY     /old/**  public       answer 308 with location\n\
+         ANY     /tenant  orders.read  answer 302 with location\n"
     );
     let check = folder.print(&["check"]);
     assert!(
-        check.contains("public       no token  -> answer 308\n"),
+        check.contains("public       no token  -> answer 308 with location\n"),
         "{check}"
     );
     let (code, text) = folder.explain(&["GET", "/old/a"]);
