@@ -61,6 +61,9 @@ pub(super) fn samples(pattern: &Pattern, depth: usize) -> Vec<String> {
 /// Returns paths that both patterns match: at most one, or for two patterns with a tail one of each
 /// number of segments up to `depth`. Another pattern may be more specific for a part of them.
 pub(super) fn meetings(one: &Pattern, other: &Pattern, depth: usize) -> Vec<String> {
+    if are_apart(one, other) {
+        return Vec::new();
+    }
     let shortest = shortest(one).max(shortest(other));
     let longest = match (one.tail(), other.tail()) {
         (Some(_), Some(_)) => depth.max(shortest),
@@ -75,6 +78,16 @@ pub(super) fn meetings(one: &Pattern, other: &Pattern, depth: usize) -> Vec<Stri
         }
     }
     paths
+}
+
+/// Returns whether two patterns have different literals in the same place. A document with
+/// thousands of operations has millions of such pairs, so that nothing is allocated for them.
+fn are_apart(one: &Pattern, other: &Pattern) -> bool {
+    let mut pairs = one.segments().iter().zip(other.segments());
+    pairs.any(|pair| match pair {
+        (Segment::Literal(one), Segment::Literal(other)) => one != other,
+        _ => false,
+    })
 }
 
 /// Returns the number of segments of the shortest path that a pattern matches.
