@@ -52,6 +52,13 @@ pub(super) fn pool(arn: &str) -> Option<Pool> {
     })
 }
 
+/// Returns the pool whose tokens have this `iss`.
+pub(super) fn pool_of_issuer(issuer: &str) -> Option<Pool> {
+    let rest = issuer.strip_prefix("https://cognito-idp.")?;
+    let (region, id) = rest.split_once(".amazonaws.com/")?;
+    pool(&format!("arn:aws:cognito-idp:{region}:0:userpool/{id}"))
+}
+
 /// Returns the service that an integration's URI calls: `sqs` of
 /// `arn:aws:apigateway:REGION:sqs:path/…`. A subdomain may stand before it.
 pub(super) fn service(uri: &str) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::arn::{Pool, pool};
+use super::arn::{Pool, pool, pool_of_issuer};
 use super::extension::AUTHORIZER;
 use super::variables;
 use crate::import::document::{Node, Place};
@@ -111,12 +111,15 @@ impl Reading<'_> {
 
     fn cognito(&self, node: &Node) -> Result<Authorizer, Untranslated> {
         let arns = node.get("providerARNs").unwrap_or(node);
+        // The caller names the pool where the document does not.
+        let stated = self.options.issuers.get(self.scheme.name);
+        let stated = stated.and_then(|issuer| pool_of_issuer(issuer));
         let mut pools = Vec::with_capacity(arns.items().len());
         for arn in arns.items() {
-            let text = self.text(arn)?;
-            let found = pool(&text);
-            let about = format!("{text:?}");
-            let found = found.ok_or_else(|| self.fail(Code::UnknownIssuer, arn.place, &about))?;
+            let found = match (self.pool(arn), &stated) {
+                (Err(_), Some(stated)) => stated.clone(),
+                (found, _) => found?,
+            };
             if !pools.contains(&found) {
                 pools.push(found);
             }
@@ -133,6 +136,12 @@ impl Reading<'_> {
             from,
             findings,
         })
+    }
+
+    fn pool(&self, arn: &Node) -> Result<Pool, Untranslated> {
+        let text = self.text(arn)?;
+        let fail = || self.fail(Code::UnknownIssuer, arn.place, &format!("{text:?}"));
+        pool(&text).ok_or_else(fail)
     }
 
     /// Returns the place of the token: the field that the scheme names.
