@@ -5,6 +5,7 @@ use std::fmt;
 use super::document::{DocumentError, Place};
 use super::foreign::Foreign;
 use super::openapi::ApiError;
+use super::options::OptionError;
 use crate::config::Problems;
 
 /// The reason for which an import has no output.
@@ -18,8 +19,13 @@ pub enum ImportError {
     Foreign(Foreign),
     /// The export was made without its extensions.
     NoIntegrations,
-    /// The output is no configuration: a defect of the import.
-    Defect(Problems),
+    /// The document is an export of API Gateway, and was read as another document; the place is that
+    /// of an extension.
+    Export(Place),
+    /// An option does not fit the document.
+    Option(OptionError),
+    /// What becomes of a place of the document would be no configuration.
+    Unwritable(Place, Problems),
 }
 
 impl ImportError {
@@ -29,7 +35,8 @@ impl ImportError {
         match self {
             Self::Document(error) => error.place,
             Self::Api(error) => Some(error.place),
-            Self::Foreign(_) | Self::NoIntegrations | Self::Defect(_) => None,
+            Self::Export(place) | Self::Unwritable(place, _) => Some(*place),
+            Self::Foreign(_) | Self::NoIntegrations | Self::Option(_) => None,
         }
     }
 }
@@ -43,6 +50,12 @@ impl From<DocumentError> for ImportError {
 impl From<ApiError> for ImportError {
     fn from(error: ApiError) -> Self {
         Self::Api(error)
+    }
+}
+
+impl From<OptionError> for ImportError {
+    fn from(error: OptionError) -> Self {
+        Self::Option(error)
     }
 }
 
@@ -72,10 +85,15 @@ impl fmt::Display for ImportError {
                  help: {EXPORTS}\n\
                  `scopegate import openapi` takes documents without them"
             ),
-            Self::Defect(problems) => write!(
+            Self::Export(_) => write!(
                 f,
-                "the output would be no configuration, which is a defect of scopegate; nothing was \
-                 written\n{}",
+                "this is an export of API Gateway, whose requirements mean something else than those \
+                 of other documents\nhelp: `scopegate import apigateway` reads it"
+            ),
+            Self::Option(error) => error.fmt(f),
+            Self::Unwritable(_, problems) => write!(
+                f,
+                "what stands here cannot be a configuration; nothing was written\n{}",
                 problems.render(false)
             ),
         }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::document::Place;
+use super::document::{Place, shortened};
 use crate::config::printable;
 
 /// The weight of a finding.
@@ -40,10 +40,11 @@ pub(super) struct Untranslated {
 
 impl Untranslated {
     pub(super) fn new(code: Code, place: Place, about: impl Into<Box<str>>) -> Self {
+        let about = about.into();
         Self {
             code,
             place,
-            about: about.into(),
+            about: shortened(&about).into(),
         }
     }
 
@@ -250,6 +251,9 @@ codes! {
     NoServer Warning "no-server":
         "the document names no server with a host: the upstream is one of this machine",
         "write the address of the upstream";
+    UnreadableServer Warning "unreadable-server":
+        "the address of the server is not known: the routes have no prefix",
+        "give the values of its variables by `--var NAME=VALUE`, or write the `prefix` of the group";
     TokenSourcesDiffer Warning "token-sources-differ":
         "the scheme and its authorizer name different places of the token: that of the scheme is read",
         "see that clients send the token there";

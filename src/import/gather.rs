@@ -1,10 +1,13 @@
 //! Joins the operations of a path into routes.
 
+use super::document::Place;
 use super::plan::{Access, Cors, Group, Handler, Route, Rule, Settings, Tokens};
 
 /// A translated operation.
 #[derive(Debug)]
 pub(super) struct Planned {
+    /// The place of the operation in the document.
+    pub(super) place: Place,
     pub(super) path: String,
     pub(super) handler: Handler,
     pub(super) tokens: Tokens,
@@ -24,6 +27,7 @@ pub(super) fn routes(operations: Vec<Planned>, cors: impl Fn(&str) -> Option<Cor
             Some(route) => join(route, operation),
             None => routes.push(Route {
                 cors: cors(&operation.path),
+                place: operation.place,
                 path: operation.path,
                 handler: operation.handler,
                 tokens: operation.tokens,

@@ -22,18 +22,23 @@ mod scopes;
 mod stated;
 mod translation;
 mod url;
+mod variable_names;
 mod write;
 
 pub use error::ImportError;
 pub use finding::{Code, Finding, Level};
 pub use foreign::Foreign;
-pub use options::{BasePath, Options};
+pub use options::{BasePath, OptionError, Options};
 
-use document::{Document, Fault};
+use document::{Document, Fault, Place};
 use openapi::Api;
 use translation::Translation;
+use variable_names::VariableNames;
 
 use crate::config::Config;
+
+/// How the names of the extensions of API Gateway begin.
+const EXTENSION: &str = "x-amazon-apigateway-";
 
 /// The output of an import.
 #[derive(Debug)]
@@ -89,7 +94,8 @@ pub fn read(bytes: &[u8]) -> Result<Document, ImportError> {
 pub fn apigateway(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
     let document = read(bytes)?;
     let api = Api::read(&document, &options.variables)?;
-    proven(apigateway::translate(&api, options)?)
+    options.check(&api, &VariableNames::of_export(&api))?;
+    proven(apigateway::translate(&api, options)?, api.root().place)
 }
 
 /// Imports an OpenAPI document, whose servers are the upstream.
@@ -99,22 +105,37 @@ pub fn apigateway(bytes: &[u8], options: &Options) -> Result<Imported, ImportErr
 pub fn openapi(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
     let document = read(bytes)?;
     let api = Api::read(&document, &options.variables)?;
-    proven(plain::translate(&api, options)?)
-}
-
-/// Returns the output, if it is a configuration.
-fn proven(translation: Translation) -> Result<Imported, ImportError> {
-    let imported = written(translation);
-    match Config::parse(&imported.toml, "the output") {
-        Ok(_) => Ok(imported),
-        Err(problems) => Err(ImportError::Defect(problems)),
+    if let Some(place) = extension(&api) {
+        return Err(ImportError::Export(place));
     }
+    options.check(&api, &VariableNames::of_servers(&api))?;
+    proven(plain::translate(&api, options)?, api.root().place)
 }
 
-fn written(translation: Translation) -> Imported {
-    Imported {
-        toml: write::write(&translation.plan),
-        findings: translation.findings,
+/// Returns the place of an extension of API Gateway, if the document has one.
+fn extension(api: &Api<'_>) -> Option<Place> {
+    let root = api.root().entries().iter();
+    let operations = api.operations.iter().flat_map(|one| one.node.entries());
+    let schemes = api.schemes.iter().flat_map(|one| one.node.entries());
+    let mut all = root.chain(operations).chain(schemes);
+    let found = all.find(|entry| entry.key.starts_with(EXTENSION))?;
+    Some(found.place)
+}
+
+/// Returns the output, if it is a configuration. `root` is the place of what has no other.
+fn proven(translation: Translation, root: Place) -> Result<Imported, ImportError> {
+    let written = write::write(&translation.plan);
+    match Config::parse(&written.text, "the output") {
+        Ok(_) => Ok(Imported {
+            toml: written.text,
+            findings: translation.findings,
+        }),
+        Err(problems) => {
+            let place = problems
+                .iter()
+                .find_map(|problem| written.place(problem.span()?.start));
+            Err(ImportError::Unwritable(place.unwrap_or(root), problems))
+        }
     }
 }
 

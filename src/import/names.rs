@@ -1,6 +1,7 @@
 //! Names for issuers and upstreams: stable, readable, each used once.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use super::plan::{Issuer, Upstream};
 
@@ -25,11 +26,15 @@ pub(super) fn slug(text: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Registry<T> {
     entries: Vec<T>,
-    taken: BTreeSet<String>,
+    /// The name of each entry, which itself is without its name here.
+    names: HashMap<T, String>,
+    taken: HashSet<String>,
+    /// For each wish the number that is tried next.
+    numbers: HashMap<String, usize>,
 }
 
 /// An entry with a name.
-pub(super) trait Named: PartialEq + Clone {
+pub(super) trait Named: Eq + Hash + Clone {
     fn name(&mut self) -> &mut String;
 }
 
@@ -37,7 +42,9 @@ impl<T> Default for Registry<T> {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
-            taken: BTreeSet::new(),
+            names: HashMap::new(),
+            taken: HashSet::new(),
+            numbers: HashMap::new(),
         }
     }
 }
@@ -46,30 +53,30 @@ impl<T: Named> Registry<T> {
     /// Returns the name of an entry, whose own name is the one that it would like to have. Equal
     /// entries have one name.
     pub(super) fn name(&mut self, entry: &T) -> String {
-        let wish = entry.clone().name().clone();
-        for known in &mut self.entries {
-            let name = known.name().clone();
-            let mut candidate = entry.clone();
-            candidate.name().clone_from(&name);
-            if candidate == *known {
-                return name;
-            }
-        }
-        let name = self.free(&wish);
         let mut entry = entry.clone();
+        let wish = std::mem::take(entry.name());
+        if let Some(name) = self.names.get(&entry) {
+            return name.clone();
+        }
+        let name = self.free(wish);
+        self.names.insert(entry.clone(), name.clone());
         entry.name().clone_from(&name);
         self.entries.push(entry);
         name
     }
 
-    fn free(&mut self, wish: &str) -> String {
-        let mut name = wish.to_owned();
-        let mut number = 2;
-        while !self.taken.insert(name.clone()) {
-            name = format!("{wish}-{number}");
-            number += 1;
+    fn free(&mut self, wish: String) -> String {
+        let number = self.numbers.entry(wish.clone()).or_insert(1);
+        loop {
+            let name = match *number {
+                1 => wish.clone(),
+                number => format!("{wish}-{number}"),
+            };
+            *number += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
         }
-        name
     }
 
     /// Returns the entries, in the order of their names.

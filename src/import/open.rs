@@ -1,5 +1,7 @@
 //! What everybody may call, said once.
 
+use std::collections::HashSet;
+
 use super::finding::{Code, Finding, Untranslated};
 use super::gather::Planned;
 use super::openapi::{Api, Operation, Origin};
@@ -14,10 +16,20 @@ pub(super) fn open_operations(api: &Api<'_>, prefix: &Prefix, planned: &[Planned
         let note = Untranslated::new(Code::OpenDocument, api.root().place, "");
         return vec![note.of_document()];
     }
-    let operations = api.operations.iter();
-    let open = operations
-        .filter(|operation| operation.method.writes() && is_public(operation, prefix, planned));
-    open.map(open_write).collect()
+    let mut public = HashSet::with_capacity(planned.len());
+    for one in planned {
+        if one.rule.access == Access::Public {
+            public.insert((one.path.as_str(), one.rule.method));
+        }
+    }
+    let mut findings = Vec::new();
+    for operation in api.operations.iter().filter(|one| one.method.writes()) {
+        let path = route_path(operation, prefix);
+        if path.is_ok_and(|path| public.contains(&(path.as_str(), operation.method.as_str()))) {
+            findings.push(open_write(operation));
+        }
+    }
+    findings
 }
 
 fn open_write(operation: &Operation<'_>) -> Finding {
@@ -25,13 +37,4 @@ fn open_write(operation: &Operation<'_>) -> Finding {
     let own = own.filter(|_| operation.security.origin == Origin::Operation);
     let place = own.map_or(operation.place, |node| node.place);
     Untranslated::new(Code::OpenWrite, place, "").of(operation)
-}
-
-fn is_public(operation: &Operation<'_>, prefix: &Prefix, planned: &[Planned]) -> bool {
-    let Ok(path) = route_path(operation, prefix) else {
-        return false;
-    };
-    let mut same = planned.iter().filter(|one| one.path == path);
-    let method = operation.method.as_str();
-    same.any(|one| one.rule.method == method && one.rule.access == Access::Public)
 }

@@ -1,8 +1,10 @@
 //! What the caller of an import states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use super::openapi::Variables;
+use super::openapi::{Api, Variables};
+use super::variable_names::VariableNames;
 
 /// The part of a request's path that the document's own address has, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,74 @@ pub struct Options {
     pub accepts_policy: bool,
     /// What becomes of the base path, if that is stated.
     pub base_path: Option<BasePath>,
+}
+
+/// An option that names something that the document does not have, or has an impossible value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionError {
+    /// A name that the document does not have: the option, the name, and what it could name.
+    Unknown(&'static str, String, Vec<String>),
+    /// An audience of a scheme that no token can have.
+    Audience(String, String),
+}
+
+/// How many names a message lists.
+const MAX_LISTED: usize = 20;
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(option, name, known) => {
+                write!(f, "`{option} {name}=…`: the document has no {name:?}, ")?;
+                match known.as_slice() {
+                    [] => write!(f, "and nothing else that the option can name"),
+                    known => {
+                        let listed: Vec<_> = known.iter().take(MAX_LISTED).collect();
+                        write!(f, "but {listed:?}")
+                    }
+                }
+            }
+            Self::Audience(scheme, value) => write!(
+                f,
+                "`--audience {scheme}={value}`: {value:?} is no audience of a token"
+            ),
+        }
+    }
+}
+
+impl Options {
+    /// Refuses an option that names no scheme or variable of the document.
+    ///
+    /// # Errors
+    /// Returns the first of them.
+    pub(super) fn check(&self, api: &Api<'_>, names: &VariableNames) -> Result<(), OptionError> {
+        let schemes: BTreeSet<&str> = api.schemes.iter().map(|scheme| scheme.name).collect();
+        let unknown = |name: &&String| !schemes.contains(name.as_str());
+        let issuers = self.issuers.keys().map(|name| ("--issuer", name));
+        let audiences = self.audiences.keys().map(|name| ("--audience", name));
+        if let Some((option, name)) = issuers.chain(audiences).find(|(_, name)| unknown(name)) {
+            let known = schemes.iter().map(|name| (*name).to_owned()).collect();
+            return Err(OptionError::Unknown(option, name.clone(), known));
+        }
+        for (scheme, values) in &self.audiences {
+            if let Some(value) = values.iter().find(|value| !is_audience(value)) {
+                return Err(OptionError::Audience(scheme.clone(), value.clone()));
+            }
+        }
+        let mut variables = self.variables.keys();
+        match variables.find(|name| !names.has(name)) {
+            Some(name) => {
+                let known = names.known.iter().cloned().collect();
+                Err(OptionError::Unknown("--var", name.clone(), known))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns whether a text can be an audience of tokens. `any` is a word of the configuration.
+pub(super) fn is_audience(text: &str) -> bool {
+    !text.is_empty() && text != "any" && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Where requests of the group's routes come from, and go to.

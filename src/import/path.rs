@@ -1,7 +1,9 @@
 //! Paths of a document as paths of routes.
 
-use super::openapi::{ApiError, ApiFault, Operation};
-use super::options::Prefix;
+use super::document::Node;
+use super::finding::{Code, Finding, Untranslated};
+use super::openapi::{Api, ApiError, ApiFault, Operation};
+use super::options::{BasePath, Prefix};
 use crate::route::Pattern;
 
 /// Returns the path of an operation's route, without the prefix of its group.
@@ -34,14 +36,54 @@ pub(super) fn forwarded(path: &str, prefix: &Prefix) -> String {
 fn pattern(path: &str) -> String {
     let segments = path.split('/').map(|segment| match parameter(segment) {
         Some((name, is_greedy)) => placeholder(name, is_greedy),
-        None => segment.to_owned(),
+        None => literal(segment),
     });
     segments.collect::<Vec<_>>().join("/")
+}
+
+/// Returns a segment as a literal of a pattern, in which a star would match other paths.
+fn literal(segment: &str) -> String {
+    segment.replace('*', "%2A")
+}
+
+/// Returns the prefix of the routes: of the first server.
+///
+/// # Errors
+/// Returns an error for a server whose path no prefix can be.
+pub(super) fn prefix(api: &Api<'_>, mode: BasePath) -> Result<Prefix, ApiError> {
+    let Some(server) = api.servers.first() else {
+        return Ok(mode.prefix(""));
+    };
+    let mut prefix = mode.prefix(&server.base_path);
+    prefix.text = literal(&prefix.text);
+    if prefix.text.is_empty() {
+        return Ok(prefix);
+    }
+    let reason = match Pattern::parse(&prefix.text) {
+        Ok(_) => return Ok(prefix),
+        Err(reason) => reason.to_string(),
+    };
+    let fault = ApiFault::Server(prefix.text.into(), reason.into());
+    Err(ApiError::at(server.place, fault))
+}
+
+/// Returns the finding about a first server whose path decides about the prefix, and is not known.
+pub(super) fn unknown_prefix(api: &Api<'_>, mode: BasePath) -> Option<Finding> {
+    let server = api.servers.first()?;
+    let counts = !server.is_known && mode != BasePath::Ignore;
+    let url = server.node.get("url").and_then(Node::text);
+    let about = url.map(|url| format!("{url:?}")).unwrap_or_default();
+    let note = Untranslated::new(Code::UnreadableServer, server.place, about);
+    counts.then(|| note.of_document())
 }
 
 /// Returns the name of a segment's parameter, and whether it is greedy.
 pub(super) fn parameter(segment: &str) -> Option<(&str, bool)> {
     let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+    // Two parameters in one segment are none.
+    if name.contains(['{', '}']) {
+        return None;
+    }
     match name.strip_suffix('+') {
         Some(name) => Some((name, true)),
         None => Some((name, false)),
@@ -78,6 +120,10 @@ mod tests {
             ("/{proxy+}", "/{proxy+}"),
             ("/{a.b:c}/x", "/{a_b_c}/x"),
             ("/{order-id}", "/{order-id}"),
+            ("/f/**", "/f/%2A%2A"),
+            ("/a*b/*", "/a%2Ab/%2A"),
+            ("/{a}{b}", "/{a}{b}"),
+            ("/a:b/$x", "/a:b/$x"),
         ] {
             assert_eq!(pattern(path), expected);
         }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::document::Place;
+
 /// A configuration.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -26,7 +28,7 @@ pub(super) struct ErrorResponse {
 }
 
 /// `[issuers.<name>]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Issuer {
     pub(super) name: String,
     pub(super) comment: String,
@@ -42,7 +44,7 @@ pub(super) struct Issuer {
 }
 
 /// `[upstreams.<name>]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Upstream {
     pub(super) name: String,
     pub(super) comment: String,
@@ -53,7 +55,7 @@ pub(super) struct Upstream {
 }
 
 /// `lambda` of an upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Lambda {
     pub(super) function: String,
     pub(super) event: &'static str,
@@ -80,6 +82,8 @@ pub(super) struct Group {
 /// `[[groups.routes]]`
 #[derive(Debug)]
 pub(super) struct Route {
+    /// The place of its first operation in the document.
+    pub(super) place: Place,
     pub(super) path: String,
     pub(super) handler: Handler,
     pub(super) tokens: Tokens,

@@ -1,11 +1,14 @@
 //! Scopes of a document.
 
+use std::collections::HashSet;
+
 use super::document::Place;
 use super::finding::{Code, Untranslated};
 use super::openapi::Member;
 
 /// Returns the scopes of a member as the configuration can have them.
 pub(super) fn scopes(member: &Member<'_>) -> Result<Vec<String>, Untranslated> {
+    let mut known = HashSet::with_capacity(member.scopes.len());
     let mut scopes = Vec::with_capacity(member.scopes.len());
     for scope in &member.scopes {
         if !is_scope(scope) {
@@ -16,9 +19,8 @@ pub(super) fn scopes(member: &Member<'_>) -> Result<Vec<String>, Untranslated> {
             let code = Code::UnresolvedFunction;
             return Err(Untranslated::new(code, member.place, format!("{scope:?}")));
         }
-        let scope = (*scope).to_owned();
-        if !scopes.contains(&scope) {
-            scopes.push(scope);
+        if known.insert(*scope) {
+            scopes.push((*scope).to_owned());
         }
     }
     Ok(scopes)

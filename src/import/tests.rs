@@ -2,8 +2,10 @@ use super::*;
 
 mod gateway_responses;
 mod integrations;
+mod large;
 mod left_closed;
 mod plain_documents;
+mod resolved;
 mod whole_documents;
 
 /// The user pool of the tests.
@@ -76,6 +78,13 @@ fn import_with(text: &str, options: &Options) -> Imported {
     let api = Api::read(&document, &options.variables).unwrap();
     let translation = apigateway::translate(&api, options);
     written(translation.unwrap_or_else(|error| panic!("{error}\n{text}")))
+}
+
+fn written(translation: Translation) -> Imported {
+    Imported {
+        toml: write::write(&translation.plan).text,
+        findings: translation.findings,
+    }
 }
 
 fn error(text: &str) -> String {

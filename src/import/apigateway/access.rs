@@ -21,6 +21,8 @@ const NONE: &str = "NONE";
 /// The authorizers of a document.
 pub(super) struct Authorizers<'d> {
     by_scheme: BTreeMap<&'d str, Result<Authorizer, Untranslated>>,
+    /// Whether these are all: no function may define another.
+    are_known: bool,
 }
 
 /// Who may call an operation.
@@ -40,12 +42,16 @@ struct Asked<'a> {
 
 impl<'d> Authorizers<'d> {
     pub(super) fn of(api: &Api<'d>, options: &Options) -> Self {
+        let mut scopes = scopes_by_scheme(api);
         let mut by_scheme = BTreeMap::new();
         for scheme in &api.schemes {
-            let scopes = scopes_with(api, scheme.name);
+            let scopes = scopes.remove(scheme.name).unwrap_or_default();
             by_scheme.insert(scheme.name, authorizer(scheme, &scopes, options));
         }
-        Self { by_scheme }
+        Self {
+            by_scheme,
+            are_known: api.are_schemes_known,
+        }
     }
 
     /// Returns the findings about the authorizers themselves.
@@ -126,33 +132,41 @@ impl<'d> Authorizers<'d> {
                 place: member.place,
                 ..reason.clone()
             }),
+            None if !self.are_known => {
+                let about = format!("{:?}", member.scheme);
+                let code = Code::UnresolvedFunction;
+                Err(Untranslated::new(code, member.place, about))
+            }
             None if member.scheme == NONE && member.scopes.is_empty() => Ok(None),
             None => {
                 let about = format!("{:?}", member.scheme);
-                Err(Untranslated::new(
-                    Code::UndefinedScheme,
-                    member.place,
-                    about,
-                ))
+                let code = Code::UndefinedScheme;
+                Err(Untranslated::new(code, member.place, about))
             }
         }
     }
 }
 
-/// Returns the scopes that the operations of a document name with a scheme.
-fn scopes_with<'d>(api: &Api<'d>, scheme: &str) -> BTreeSet<&'d str> {
-    let members = api.operations.iter().flat_map(|one| one.security.members());
-    let of_scheme = members.filter(|member| member.scheme == scheme);
-    of_scheme
-        .flat_map(|member| member.scopes.iter().copied())
-        .collect()
+/// Returns the scopes that the operations of a document name with each scheme.
+fn scopes_by_scheme<'d>(api: &Api<'d>) -> BTreeMap<&'d str, BTreeSet<&'d str>> {
+    let mut scopes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for member in api.operations.iter().flat_map(|one| one.security.members()) {
+        let of_scheme = scopes.entry(member.scheme).or_default();
+        of_scheme.extend(&member.scopes);
+    }
+    scopes
+}
+
+/// Returns whether the name that stands for nothing is not that of a scheme.
+pub(super) fn is_none_free(api: &Api<'_>) -> bool {
+    api.are_schemes_known && api.scheme(NONE).is_none()
 }
 
 /// Returns whether an operation asks for nothing.
-pub(super) fn is_open(api: &Api<'_>, operation: &Operation<'_>) -> bool {
+pub(super) fn is_open(operation: &Operation<'_>, is_none_free: bool) -> bool {
     let is_nothing = |alternative: &Alternative<'_>| {
         let mut members = alternative.members.iter();
-        let is_none = |member: &Member<'_>| member.scheme == NONE && api.scheme(NONE).is_none();
+        let is_none = |member: &Member<'_>| member.scheme == NONE && is_none_free;
         !alternative.members.is_empty() && members.all(is_none)
     };
     let alternatives = operation.security.alternatives.as_ref();
@@ -168,7 +182,7 @@ fn refuse_iam(operation: &Operation<'_>) -> Result<(), Untranslated> {
     let kind = auth.get("type").and_then(Node::text);
     let about = format!("{:?}", kind.unwrap_or_default());
     match kind {
-        Some(kind) if kind.eq_ignore_ascii_case(NONE) && auth.intrinsic().is_none() => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case(NONE) && auth.elsewhere().is_none() => Ok(()),
         Some(kind) if kind.eq_ignore_ascii_case("AWS_IAM") => {
             Err(Untranslated::new(Code::IamAuthorization, auth.place, about))
         }

@@ -121,6 +121,14 @@ impl Resource {
         }
     }
 
+    /// Returns the number of its bytes.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Name(text) | Self::WithinApi(text) => text.len(),
+            Self::Unreadable => 0,
+        }
+    }
+
     /// Returns partition, region and account of a name, where it spells them.
     pub(super) fn owner(&self) -> [Option<&str>; 3] {
         let Self::Name(name) = self else {

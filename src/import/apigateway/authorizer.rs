@@ -8,7 +8,7 @@ use super::variables;
 use crate::import::document::{Node, Place};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::openapi::Scheme;
-use crate::import::options::Options;
+use crate::import::options::{Options, is_audience};
 use crate::import::url::{is_issuer, issuer_of};
 use crate::token::Source;
 
@@ -56,7 +56,9 @@ pub(super) fn authorizer(
     if authtype == "awssigv4" {
         return Err(fail(Code::IamAuthorization));
     }
-    if scheme.node.intrinsic().is_some() {
+    let mut parts = [AUTHTYPE, "type", "name", "in"].into_iter();
+    let is_computed = |key| scheme.node.get(key).is_some_and(is_elsewhere);
+    if !scheme.is_known || parts.any(is_computed) {
         return Err(fail(Code::UnresolvedFunction));
     }
     let reading = Reading {
@@ -72,7 +74,7 @@ pub(super) fn authorizer(
             _ => Err(fail(Code::UnknownAuthorizer)),
         };
     };
-    if node.intrinsic().is_some() {
+    if is_elsewhere(node) || node.get("type").is_some_and(is_elsewhere) {
         return Err(fail(Code::UnresolvedFunction));
     }
     let kind = node.get("type").and_then(Node::text).unwrap_or_default();
@@ -83,6 +85,16 @@ pub(super) fn authorizer(
         _ if node.get("authorizerUri").is_some() => Err(fail(Code::LambdaAuthorizer)),
         _ => Err(fail(Code::UnknownAuthorizer)),
     }
+}
+
+/// The limit on the user pools of an authorizer, which are written for each operation.
+const MAX_POOLS: usize = 100;
+
+/// The limit on the audiences of an authorizer.
+const MAX_AUDIENCES: usize = 200;
+
+fn is_elsewhere(node: &Node) -> bool {
+    node.elsewhere().is_some()
 }
 
 /// A scheme that is being read.
@@ -101,16 +113,27 @@ impl Reading<'_> {
         Untranslated::new(code, place, about)
     }
 
-    /// Returns the text of a node, with the values of its stage variables.
-    fn text(&self, node: &Node) -> Result<String, Untranslated> {
-        match node.text() {
-            Some(text) => variables::filled(text, &self.options.variables, node.place),
-            None => Err(self.fail(Code::UnresolvedFunction, node.place, "")),
+    /// Returns the text of a node, with the values of its stage variables. Another value that is no
+    /// function is `wrong`.
+    fn text(&self, node: &Node, wrong: Code) -> Result<String, Untranslated> {
+        if let Some(text) = node.text() {
+            return variables::filled(text, &self.options.variables, node.place);
+        }
+        match node.elsewhere() {
+            Some(name) => Err(self.fail(Code::UnresolvedFunction, node.place, name)),
+            None => Err(self.fail(wrong, node.place, node.scalar().unwrap_or_default())),
         }
     }
 
     fn cognito(&self, node: &Node) -> Result<Authorizer, Untranslated> {
         let arns = node.get("providerARNs").unwrap_or(node);
+        if let Some(name) = arns.elsewhere() {
+            return Err(self.fail(Code::UnresolvedFunction, arns.place, name));
+        }
+        if arns.items().len() > MAX_POOLS {
+            let about = format!("more than {MAX_POOLS} user pools");
+            return Err(self.fail(Code::UnknownIssuer, arns.place, &about));
+        }
         // The caller names the pool where the document does not.
         let stated = self.options.issuers.get(self.scheme.name);
         let stated = stated.and_then(|issuer| pool_of_issuer(issuer));
@@ -139,7 +162,7 @@ impl Reading<'_> {
     }
 
     fn pool(&self, arn: &Node) -> Result<Pool, Untranslated> {
-        let text = self.text(arn)?;
+        let text = self.text(arn, Code::UnknownIssuer)?;
         let fail = || self.fail(Code::UnknownIssuer, arn.place, &format!("{text:?}"));
         pool(&text).ok_or_else(fail)
     }
@@ -173,7 +196,7 @@ impl Reading<'_> {
         let Some(pattern) = node.get("identityValidationExpression") else {
             return Ok(Vec::new());
         };
-        let text = self.text(pattern)?;
+        let text = self.text(pattern, Code::AudiencePattern)?;
         let plain = text.strip_prefix('^').unwrap_or(&text);
         let plain = plain.strip_suffix('$').unwrap_or(plain);
         let is_plain = |text: &str| {
@@ -191,7 +214,7 @@ impl Reading<'_> {
         let configuration = node.get("jwtConfiguration");
         let issuer = self.issuer(configuration)?;
         let stated = self.options.audiences.get(self.scheme.name);
-        let audience = match (stated, configuration.and_then(|node| node.get("audience"))) {
+        let audience = match (stated, self.part(configuration, "audience")?) {
             (Some(stated), _) => stated.clone(),
             (None, Some(node)) => self.audience(node)?,
             (None, None) => return Err(self.fail(Code::UnknownAudience, node.place, "")),
@@ -237,11 +260,11 @@ impl Reading<'_> {
             };
             return is_issuer(stated).then(|| stated.clone()).ok_or_else(fail);
         }
-        let own = configuration.and_then(|node| node.get("issuer"));
+        let own = self.part(configuration, "issuer")?;
         let (text, place) = match (own, self.scheme.node.get("openIdConnectUrl")) {
-            (Some(node), _) => (self.text(node)?, node.place),
+            (Some(node), _) => (self.text(node, Code::UnknownIssuer)?, node.place),
             (None, Some(node)) => {
-                let text = self.text(node)?;
+                let text = self.text(node, Code::UnknownIssuer)?;
                 (issuer_of(&text).unwrap_or_default().to_owned(), node.place)
             }
             (None, None) => return Err(self.fail(Code::UnknownIssuer, self.scheme.place, "")),
@@ -252,21 +275,42 @@ impl Reading<'_> {
         }
     }
 
+    /// Returns a part of the configuration of a JWT authorizer, in whose place a function may stand.
+    fn part<'n>(
+        &self,
+        configuration: Option<&'n Node>,
+        key: &str,
+    ) -> Result<Option<&'n Node>, Untranslated> {
+        let Some(node) = configuration else {
+            return Ok(None);
+        };
+        let is_stated = match key {
+            "issuer" => self.options.issuers.contains_key(self.scheme.name),
+            _ => self.options.audiences.contains_key(self.scheme.name),
+        };
+        match node.elsewhere() {
+            Some(name) if !is_stated => Err(self.fail(Code::UnresolvedFunction, node.place, name)),
+            _ => Ok(node.get(key)),
+        }
+    }
+
     fn audience(&self, node: &Node) -> Result<Vec<String>, Untranslated> {
         let nodes = match node.is_list() {
             true => node.items(),
             false => std::slice::from_ref(node),
         };
+        if nodes.len() > MAX_AUDIENCES {
+            let about = format!("more than {MAX_AUDIENCES}");
+            return Err(self.fail(Code::UnknownAudience, node.place, &about));
+        }
         let mut audience = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let text = self.text(node)?;
+            let text = self.text(node, Code::UnknownAudience)?;
             if self.scopes.contains(&*text) {
                 let about = format!("{text:?}");
                 return Err(self.fail(Code::ScopeAsAudience, node.place, &about));
             }
-            let is_audience =
-                !text.is_empty() && text != "any" && text.bytes().all(|b| b.is_ascii_graphic());
-            if !is_audience {
+            if !is_audience(&text) {
                 let about = format!("{text:?}");
                 return Err(self.fail(Code::UnknownAudience, node.place, &about));
             }

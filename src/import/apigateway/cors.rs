@@ -1,8 +1,8 @@
 //! The answers to preflights: mock integrations of `OPTIONS`, and the setting of HTTP APIs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::access::is_open;
+use super::access::{is_none_free, is_open};
 use super::integration;
 use super::mock;
 use crate::import::document::{DocumentError, Node};
@@ -45,17 +45,15 @@ impl Preflights {
     pub(super) fn of(api: &Api<'_>) -> Result<Self, DocumentError> {
         let mut preflights = Self::default();
         if let Some(node) = api.root().get(SETTING) {
-            match said_by_setting(node).cors(&[]) {
-                Some(cors) => preflights.all = Some(cors),
-                None => {
-                    let reason = Untranslated::new(Code::UnusableCors, node.place, "");
-                    preflights.findings.push(reason.of_document());
-                }
+            match setting(node) {
+                Ok(cors) => preflights.all = Some(cors),
+                Err(reason) => preflights.findings.push(reason.of_document()),
             }
         }
+        let is_none_free = is_none_free(api);
         for operation in &api.operations {
             if operation.method == Method::Options {
-                preflights.take(api, operation)?;
+                preflights.take(api, operation, is_none_free)?;
             }
         }
         Ok(preflights)
@@ -71,7 +69,12 @@ impl Preflights {
         operation.method == Method::Options && self.protected.contains(operation.path)
     }
 
-    fn take(&mut self, api: &Api<'_>, operation: &Operation<'_>) -> Result<(), DocumentError> {
+    fn take(
+        &mut self,
+        api: &Api<'_>,
+        operation: &Operation<'_>,
+        is_none_free: bool,
+    ) -> Result<(), DocumentError> {
         let integration = integration::of(api.document, operation)?;
         let integration = integration.filter(|node| integration::kind(node) == "mock");
         let response = integration.and_then(mock::preflight);
@@ -79,7 +82,7 @@ impl Preflights {
             return Ok(());
         };
         // Browsers send no token: what asks for one is no answer to them.
-        if !is_open(api, operation) {
+        if !is_open(operation, is_none_free) {
             self.protected.insert(operation.path.to_owned());
             return Ok(());
         }
@@ -99,26 +102,27 @@ impl Preflights {
     }
 }
 
+/// Returns the setting of an HTTP API, of which no part is computed.
+fn setting(node: &Node) -> Result<Cors, Untranslated> {
+    if let Some(name) = node.unresolved() {
+        let about = format!("{name:?}");
+        return Err(Untranslated::new(Code::ComputedCors, node.place, about));
+    }
+    let cors = said_by_setting(node).cors(&[]);
+    cors.ok_or_else(|| Untranslated::new(Code::UnusableCors, node.place, ""))
+}
+
 /// Returns whether a response, or a template of it, sets a field of CORS.
 fn speaks_of_origins(response: &Node) -> bool {
     let mut names = mock::parameters(response)
         .iter()
         .filter_map(mock::field_name);
-    names.any(|name| name.starts_with("access-control-")) || has_override(response)
-}
-
-/// Returns whether a template changes the fields of the response.
-fn has_override(response: &Node) -> bool {
-    let templates = response
-        .get("responseTemplates")
-        .map_or(&[][..], Node::entries);
-    let mut texts = templates.iter().filter_map(|entry| entry.value.text());
-    texts.any(|text| text.contains("responseOverride"))
+    names.any(|name| name.starts_with("access-control-")) || mock::has_override(response)
 }
 
 /// Returns what a response says; `None` if its origin is computed.
 fn said_by(response: &Node) -> Option<Said> {
-    if has_override(response) {
+    if mock::has_override(response) {
         return None;
     }
     let mut said = Said::default();
@@ -207,11 +211,12 @@ fn methods(methods: Vec<String>, without: &[&str]) -> Vec<String> {
     if methods.iter().any(|method| method == "*") {
         return Vec::new();
     }
+    let mut known: HashSet<String> = HashSet::new();
     let mut kept: Vec<String> = Vec::new();
     for method in methods {
         let method = method.to_ascii_uppercase();
         let is_method = matches!(MethodPattern::parse(&method), Ok(MethodPattern::One(_)));
-        if is_method && !without.contains(&&*method) && !kept.contains(&method) {
+        if is_method && !without.contains(&&*method) && known.insert(method.clone()) {
             kept.push(method);
         }
     }

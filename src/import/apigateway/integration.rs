@@ -8,14 +8,15 @@ use super::mock;
 use super::source::Scene;
 use super::uri;
 use super::variables;
-use crate::import::document::{Document, DocumentError, Node};
+use crate::import::document::{Document, DocumentError, Kind as NodeKind, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::names::{Registry, slug};
 use crate::import::openapi::Operation;
 use crate::import::options::{Options, Prefix};
 use crate::import::path::forwarded;
 use crate::import::plan::{Handler, Lambda, Settings, Upstream};
-use crate::route::MethodPattern;
+use crate::route::{MethodPattern, Pattern};
+use crate::transform::Rewrite;
 
 /// The address of functions, until the reader writes another.
 const FUNCTIONS: &str = "http://127.0.0.1:9000";
@@ -60,7 +61,13 @@ pub(super) fn of<'d>(
     operation: &Operation<'d>,
 ) -> Result<Option<&'d Node>, DocumentError> {
     let node = operation.node.get(INTEGRATION);
-    node.map(|node| document.resolve(node)).transpose()
+    node.map(|node| document.alone(node)).transpose()
+}
+
+/// Returns whether the integration of an operation stands elsewhere, and may be that of others.
+pub(super) fn is_shared(operation: &Operation<'_>) -> bool {
+    let node = operation.node.get(INTEGRATION);
+    node.is_some_and(|node| node.get("$ref").is_some())
 }
 
 /// Returns the type of an integration, in lower case.
@@ -84,14 +91,7 @@ impl Integrations<'_> {
     ) -> Result<Target, Untranslated> {
         let missing = || Untranslated::new(Code::NoIntegration, operation.place, "");
         let node = integration.ok_or_else(missing)?;
-        if let Some(name) = node.intrinsic() {
-            let about = format!("{name:?}");
-            return Err(Untranslated::new(
-                Code::UnresolvedFunction,
-                node.place,
-                about,
-            ));
-        }
+        refuse_computed(node)?;
         let mut work = Work {
             operation,
             node,
@@ -128,6 +128,14 @@ impl Integrations<'_> {
         let text = uri_node.text().ok_or_else(fail)?;
         let text = variables::filled(text, &self.options.variables, uri_node.place)?;
         let mappings = Mappings::of(work.node);
+        if let Some(name) = mappings.missing_variable(&self.options.variables) {
+            let code = Code::MissingVariable;
+            return Err(Untranslated::new(
+                code,
+                work.node.place,
+                format!("{name:?}"),
+            ));
+        }
         let scene = Scene {
             path: work.operation.path,
             variables: &self.options.variables,
@@ -138,7 +146,7 @@ impl Integrations<'_> {
         for lost in mappings.headers(&mut settings, scene, work.has_token) {
             work.findings.push(lost.of(work.operation));
         }
-        settings.upstream_method = work.method();
+        settings.upstream_method = work.method()?;
         let upstream = work.upstream(&target.origin);
         Ok((Handler::Upstream(upstreams.name(&upstream)), settings))
     }
@@ -190,10 +198,20 @@ impl Integrations<'_> {
             .iter()
             .map(|(name, value)| format!("{}={value}", name.replace(' ', "+")))
             .collect();
-        Ok(Some(match query.is_empty() {
+        let rewrite = match query.is_empty() {
             true => path,
             false => format!("{path}?{}", query.join("&")),
-        }))
+        };
+        match self.is_rewrite(&rewrite, work.path) {
+            true => Ok(Some(rewrite)),
+            false => Err(fail(&rewrite)),
+        }
+    }
+
+    /// Returns whether a route of a path can have a rewrite.
+    fn is_rewrite(&self, rewrite: &str, path: &str) -> bool {
+        let pattern = Pattern::join(&self.prefix.text, path);
+        pattern.is_ok_and(|pattern| Rewrite::parse(rewrite, &pattern, |_| None).is_ok())
     }
 
     fn function(
@@ -219,7 +237,8 @@ impl Integrations<'_> {
             name: slug(&function.name),
             comment: format!(
                 "The function {:?}: write the address of its Invoke API, and the name that it has \
-                 there (in the runtime interface emulator, \"function\").",
+                 there (in the runtime interface emulator, \"function\"; with `max_connections = 1` \
+                 for an emulator that takes one request at a time).",
                 function.name
             ),
             url: FUNCTIONS.to_owned(),
@@ -246,6 +265,25 @@ impl Integrations<'_> {
     }
 }
 
+/// Refuses an integration of which a function, or a `$ref`, decides where requests go and with what.
+fn refuse_computed(node: &Node) -> Result<(), Untranslated> {
+    let parts = ["type", "httpMethod", "requestParameters"].into_iter();
+    let mut parts = parts.filter_map(|key| node.get(key));
+    let found = node.elsewhere().map(|name| (node, name));
+    let found = found.or_else(|| parts.find_map(|part| Some((part, part.elsewhere()?))));
+    match found {
+        Some((part, name)) => {
+            let about = format!("{name:?}");
+            Err(Untranslated::new(
+                Code::UnresolvedFunction,
+                part.place,
+                about,
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Returns the reason for which nothing can answer in place of a service. It names the service, or
 /// else the type of the integration.
 fn unanswered(node: &Node, kind: &str) -> Untranslated {
@@ -265,6 +303,10 @@ fn unanswered(node: &Node, kind: &str) -> Untranslated {
     Untranslated::new(code, node.place, format!("{about:?}"))
 }
 
+fn is_upstream_method(text: &str) -> bool {
+    matches!(MethodPattern::parse(text), Ok(MethodPattern::One(_)))
+}
+
 /// Returns whether a text is the name of a host.
 fn is_host(text: &str) -> bool {
     let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
@@ -282,12 +324,23 @@ impl Work<'_> {
     }
 
     /// Returns the method that the upstream gets, if it is not that of the client.
-    fn method(&self) -> Option<String> {
-        let method = self.node.get("httpMethod").and_then(Node::text)?;
-        let method = method.to_ascii_uppercase();
-        let is_same = method == "ANY" || method == self.operation.method.as_str();
-        let is_method = matches!(MethodPattern::parse(&method), Ok(MethodPattern::One(_)));
-        (!is_same && is_method).then_some(method)
+    fn method(&self) -> Result<Option<String>, Untranslated> {
+        let node = self.node.get("httpMethod");
+        let Some(node) = node.filter(|node| node.kind != NodeKind::Null) else {
+            return Ok(None);
+        };
+        let method = node.text().unwrap_or_default().to_ascii_uppercase();
+        if method == "ANY" || method == self.operation.method.as_str() {
+            return Ok(None);
+        }
+        // Another one than that of the API would do something else.
+        match is_upstream_method(&method) {
+            true => Ok(Some(method)),
+            false => {
+                let about = format!("\"httpMethod\" {:?}", node.scalar().unwrap_or_default());
+                Err(Untranslated::new(Code::UnusableUri, node.place, about))
+            }
+        }
     }
 
     fn upstream(&mut self, origin: &str) -> Upstream {

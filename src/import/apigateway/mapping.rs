@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::source::{Scene, Source};
 use crate::import::document::{Entry, Node};
 use crate::import::finding::{Code, Untranslated};
+use crate::import::openapi::Variables;
 use crate::import::plan::Settings;
 use crate::transform::{Direction, header_rule_value};
 
@@ -67,6 +68,26 @@ impl<'d> Mappings<'d> {
         }
     }
 
+    /// Returns the name of a stage variable that has no value, if a mapping refers to one.
+    pub(super) fn missing_variable(&self, variables: &Variables) -> Option<&str> {
+        let headers = self.headers.iter().map(|(_, _, source, _)| source);
+        let query = self.query.iter().map(|(_, source)| source);
+        let mut sources = headers
+            .chain(query)
+            .chain(self.path.values())
+            .chain(&self.whole_path);
+        sources.find_map(|source| source.missing_variable(variables))
+    }
+
+    /// Returns for each field, in lower case, how many mappings change it.
+    fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for (_, name, ..) in &self.headers {
+            *counts.entry(name.to_ascii_lowercase()).or_default() += 1;
+        }
+        counts
+    }
+
     /// Adds the changes of fields to the settings of a route, and returns what could not be
     /// translated. The client never sets a field that the API would set in its place.
     pub(super) fn headers(
@@ -76,8 +97,17 @@ impl<'d> Mappings<'d> {
         has_token: bool,
     ) -> Vec<Untranslated> {
         let mut lost: Vec<_> = self.unknown.iter().map(|entry| unknown(entry)).collect();
+        let counts = self.counts();
         for (change, name, source, entry) in &self.headers {
             let name = name.to_ascii_lowercase();
+            // A field that several mappings change: which of them counts is not known.
+            if counts.get(&name).is_some_and(|count| *count > 1) {
+                lost.push(unknown(entry));
+                if Direction::Request.name(&name).is_ok() {
+                    settings.remove.insert(name);
+                }
+                continue;
+            }
             if Direction::Request.name(&name).is_err() {
                 lost.push(unknown(entry));
                 continue;

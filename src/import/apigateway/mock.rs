@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::source::literal_field;
 use crate::import::document::{Entry, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
-use crate::import::openapi::Operation;
+use crate::import::openapi::{Method, Operation};
 use crate::import::plan::Respond;
 use crate::transform::Direction;
 
@@ -14,13 +15,21 @@ const JSON: &str = "application/json";
 /// Returns the answer of a mock integration.
 ///
 /// # Errors
-/// Returns an error if its status is computed.
+/// Returns an error if its status or its body is computed.
 pub(super) fn respond(
     operation: &Operation<'_>,
     integration: &Node,
     findings: &mut Vec<Finding>,
 ) -> Result<Respond, Untranslated> {
     let fail = || Untranslated::new(Code::UnusableMock, integration.place, "");
+    if let Some(name) = integration.unresolved() {
+        let about = format!("{name:?}");
+        return Err(Untranslated::new(
+            Code::UnusableMock,
+            integration.place,
+            about,
+        ));
+    }
     let selected = selected(integration).ok_or_else(fail)?;
     let response = response(integration, selected);
     let status = response.and_then(status_of).unwrap_or(selected);
@@ -42,13 +51,18 @@ pub(super) fn respond(
     let body = template
         .and_then(Node::text)
         .filter(|text| !text.trim().is_empty());
-    let is_computed = body.is_some_and(is_computed);
-    if is_computed {
+    // Nobody reads the body of an answer to a preflight, whose fields a template computes.
+    let is_preflight = operation.method == Method::Options && response.is_some_and(has_override);
+    if is_preflight {
         let place = template.map_or(integration.place, |node| node.place);
         findings.push(Untranslated::new(Code::MappingTemplate, place, "").of(operation));
+    } else if body.is_some_and(is_computed) {
+        let place = template.map_or(integration.place, |node| node.place);
+        let about = "its template has directives or references";
+        return Err(Untranslated::new(Code::UnusableMock, place, about));
     }
     let has_content = !matches!(status, 204 | 205 | 304);
-    let body = body.filter(|_| !is_computed && has_content);
+    let body = body.filter(|_| has_content && !is_preflight);
     if body.is_some() {
         headers
             .entry("content-type".to_owned())
@@ -111,13 +125,23 @@ pub(super) fn field(entry: &Entry) -> Option<(String, String)> {
     let value = entry.value.text()?;
     let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
     let is_plain = value.bytes().all(|b| matches!(b, b' '..=b'~')) && value.trim() == value;
-    is_plain.then(|| (name, value.replace('$', "$$")))
+    let value = literal_field(value).filter(|_| is_plain)?;
+    Some((name, value))
 }
 
 /// Returns the name of the field that a mapping sets, in lower case.
 pub(super) fn field_name(entry: &Entry) -> Option<String> {
     let name = entry.key.strip_prefix("method.response.header.")?;
     Some(name.to_ascii_lowercase())
+}
+
+/// Returns whether a template changes the fields of the response.
+pub(super) fn has_override(response: &Node) -> bool {
+    let templates = response
+        .get("responseTemplates")
+        .map_or(&[][..], Node::entries);
+    let mut texts = templates.iter().filter_map(|entry| entry.value.text());
+    texts.any(|text| text.contains("responseOverride"))
 }
 
 /// Returns whether a template has a directive or a reference.

@@ -17,7 +17,7 @@ mod source;
 mod uri;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use access::{Authorizers, Decision};
 use answers::Answers;
@@ -27,7 +27,7 @@ use integration::{Integrations, Target};
 use kind::Kind;
 use restriction::Restrictions;
 
-use super::document::Node;
+use super::document::{Allowance, Node};
 use super::error::ImportError;
 use super::finding::{Code, Finding, Untranslated};
 use super::gather::{Planned, routes, share_tokens};
@@ -36,13 +36,16 @@ use super::names::Registry;
 use super::open::open_operations;
 use super::openapi::{Api, ApiError, ApiFault, Method, Operation};
 use super::options::{BasePath, Options, Prefix};
-use super::path::route_path;
+use super::path::{prefix, route_path, unknown_prefix};
 use super::plan::{
-    Access, Asked, ErrorResponse, Group, Handler, Issuer, Lambda, Plan, Rule, Settings, Tokens,
-    Upstream,
+    Access, Asked, Cors, ErrorResponse, Group, Handler, Issuer, Lambda, Plan, Rule, Settings,
+    Tokens, Upstream,
 };
 use super::stated::Stated;
 use super::translation::Translation;
+
+/// The limit on binary media types, which are written for each function.
+const MAX_BINARY: usize = 256;
 
 /// Translates an export.
 ///
@@ -52,8 +55,14 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
     let mut work = Work::new(api, options)?;
     let mut planned = Vec::new();
     let mut has_integration = false;
+    let mut allowance = Allowance::default();
     for operation in &api.operations {
-        has_integration |= integration::of(api.document, operation)?.is_some();
+        if let Some(node) = integration::of(api.document, operation)? {
+            has_integration = true;
+            if integration::is_shared(operation) {
+                allowance.take(node)?;
+            }
+        }
         planned.extend(work.operation(operation)?);
     }
     if !has_integration {
@@ -121,8 +130,7 @@ impl<'w> Work<'w> {
     fn new(api: &'w Api<'w>, options: &'w Options) -> Result<Self, ImportError> {
         let kind = Kind::of(api);
         let mode = options.base_path.unwrap_or(BasePath::Stage);
-        let base_path = api.servers.first().map_or("", |server| &server.base_path);
-        let prefix = mode.prefix(base_path);
+        let prefix = prefix(api, mode)?;
         Ok(Self {
             api,
             options,
@@ -130,12 +138,12 @@ impl<'w> Work<'w> {
             authorizers: Authorizers::of(api, options),
             restrictions: Restrictions::of(api),
             preflights: Preflights::of(api)?,
-            lambda: lambda(api, options, &prefix),
+            lambda: lambda(api, options, &prefix)?,
             prefix,
             issuers: Registry::default(),
             upstreams: Registry::default(),
             answers: Vec::new(),
-            findings: Vec::new(),
+            findings: unknown_prefix(api, mode).into_iter().collect(),
         })
     }
 
@@ -158,6 +166,7 @@ impl<'w> Work<'w> {
         // A stage is its own root, with a slash or without.
         if path == "/" && !self.prefix.text.is_empty() && self.prefix.is_stripped {
             let bare = Planned {
+                place: operation.place,
                 path: String::new(),
                 handler: planned.handler.clone(),
                 tokens: planned.tokens.clone(),
@@ -210,6 +219,7 @@ impl<'w> Work<'w> {
                 self.findings.extend(decision.findings);
                 self.findings.extend(target.findings);
                 Planned {
+                    place: operation.place,
                     path: path.to_owned(),
                     handler: target.handler,
                     tokens: decision.tokens,
@@ -255,6 +265,7 @@ impl<'w> Work<'w> {
     fn denied(&mut self, operation: &Operation<'_>, path: &str, denied: Denied) -> Planned {
         self.findings.push(denied.reason.of(operation));
         Planned {
+            place: operation.place,
             path: path.to_owned(),
             handler: denied.handler,
             tokens: Tokens::default(),
@@ -363,16 +374,17 @@ impl<'w> Work<'w> {
 
     fn finish(mut self, planned: Vec<Planned>) -> Translation {
         let heading = heading(self.api, self.options, self.kind.name(), &planned);
-        let preflights = &self.preflights;
-        let operations = &self.api.operations;
-        let prefix = &self.prefix;
+        let mut by_path: HashMap<String, &Cors> = HashMap::new();
+        for operation in &self.api.operations {
+            if let Some(cors) = self.preflights.path(operation.path)
+                && let Ok(path) = route_path(operation, &self.prefix)
+            {
+                by_path.insert(path, cors);
+            }
+        }
         let cors = |path: &str| {
             let path = if path.is_empty() { "/" } else { path };
-            let mut operations = operations.iter();
-            let of_path =
-                |one: &&Operation<'_>| route_path(one, prefix).is_ok_and(|known| known == path);
-            let operation = operations.find(of_path)?;
-            preflights.path(operation.path).cloned()
+            by_path.get(path).copied().cloned()
         };
         let mut group = Group {
             prefix: self.prefix.text.clone(),
@@ -400,7 +412,7 @@ impl<'w> Work<'w> {
 }
 
 /// Returns the settings of all functions.
-fn lambda(api: &Api<'_>, options: &Options, prefix: &Prefix) -> Lambda {
+fn lambda(api: &Api<'_>, options: &Options, prefix: &Prefix) -> Result<Lambda, ApiError> {
     let server = api.servers.first();
     let host = server.map_or("", |server| server.host());
     let api_id = host.split_once(".execute-api.").map(|(id, _)| id);
@@ -409,8 +421,12 @@ fn lambda(api: &Api<'_>, options: &Options, prefix: &Prefix) -> Lambda {
     // The prefix of the group is the stage of events, unless they differ.
     let is_prefix = prefix.is_stripped && prefix.text.trim_start_matches('/') == stage;
     let binary = api.root().get("x-amazon-apigateway-binary-media-types");
+    if let Some(node) = binary.filter(|node| node.items().len() > MAX_BINARY) {
+        let fault = ApiFault::TooMany("binary media types", MAX_BINARY);
+        return Err(ApiError::at(node.place, fault));
+    }
     let binary = binary.map_or(&[][..], Node::items).iter();
-    Lambda {
+    Ok(Lambda {
         api_id: api_id.map(str::to_owned),
         stage: (!is_prefix && !stage.is_empty() && !stage.contains('/')).then(|| stage.to_owned()),
         binary: binary
@@ -420,7 +436,7 @@ fn lambda(api: &Api<'_>, options: &Options, prefix: &Prefix) -> Lambda {
             .collect(),
         stage_variables: options.variables.clone(),
         ..Lambda::default()
-    }
+    })
 }
 
 /// Returns whether a text is a media type, or a range such as `image/*`.

@@ -1,6 +1,7 @@
 //! Restrictions of the whole API that are no part of an operation: the resource policy, and an
 //! endpoint that is private or turned off. They are access control.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 
 use super::arn::Resource;
@@ -16,6 +17,9 @@ const ENDPOINT: &str = "x-amazon-apigateway-endpoint-configuration";
 /// The hosts of API Gateway itself.
 const DEFAULT_HOST: &str = ".execute-api.";
 
+/// About the length of what stands before the stage in the name of a request, in bytes.
+const LONGEST_OWNER: usize = 80;
+
 /// The restrictions of an API.
 #[derive(Debug, Default)]
 pub(super) struct Restrictions {
@@ -30,7 +34,15 @@ struct Policy {
     /// The statements; `None` if one of them cannot be read.
     statements: Option<Vec<Statement>>,
     address: Address,
+    /// The characters of all patterns.
+    length: usize,
+    /// The comparisons of characters that may still be made.
+    left: Cell<usize>,
 }
+
+/// The limit on the comparisons of characters of patterns with those of operations. The policies that
+/// API Gateway takes, which have 8 KiB, need less for the operations that an API can have.
+const MAX_COMPARISONS: usize = 300_000_000;
 
 /// The parts of the API's name in policies that the document states.
 #[derive(Debug, Default)]
@@ -50,26 +62,29 @@ struct Statement {
 impl Restrictions {
     pub(super) fn of(api: &Api<'_>) -> Self {
         let root = api.root();
-        let policy = root.get(POLICY).map(|node| Policy {
-            place: node.place,
-            statements: statements(node),
-            address: Address::of(api),
-        });
+        let policy = root.get(POLICY).map(|node| Policy::of(node, api));
         let servers = root.get("servers").map_or(&[][..], Node::items).iter();
         let mut endpoints = servers.chain([root]).filter_map(|node| node.get(ENDPOINT));
+        let mut hosts = api.servers.iter().map(Server::host);
+        let has_own_domain = hosts.any(is_own_domain);
         Self {
-            whole: endpoints.find_map(|node| endpoint(node, api)),
+            whole: endpoints.find_map(|node| endpoint(node, has_own_domain)),
             policy,
         }
     }
 
     /// Returns the restriction of an operation, if it has one.
     pub(super) fn of_operation(&self, operation: &Operation<'_>) -> Option<Untranslated> {
-        let policy = self.policy.as_ref();
-        let by_policy = policy.filter(|policy| policy.restricts(operation));
-        self.whole.clone().or_else(|| {
-            by_policy.map(|policy| Untranslated::new(Code::ResourcePolicy, policy.place, ""))
-        })
+        if let Some(whole) = &self.whole {
+            return Some(whole.clone());
+        }
+        let policy = self.policy.as_ref()?;
+        let about = match policy.restricts(operation) {
+            Restricts::No => return None,
+            Restricts::Yes => "",
+            Restricts::Unread => "it is too long for so many operations",
+        };
+        Some(Untranslated::new(Code::ResourcePolicy, policy.place, about))
     }
 
     /// Returns the places of all restrictions, with their names.
@@ -85,9 +100,9 @@ impl Restrictions {
 }
 
 /// Returns the restriction of an endpoint.
-fn endpoint(node: &Node, api: &Api<'_>) -> Option<Untranslated> {
+fn endpoint(node: &Node, has_own_domain: bool) -> Option<Untranslated> {
     let fail = |code| Some(Untranslated::new(code, node.place, ""));
-    if node.intrinsic().is_some() {
+    if node.elsewhere().is_some() {
         return fail(Code::UnresolvedFunction);
     }
     match node.kind {
@@ -99,8 +114,6 @@ fn endpoint(node: &Node, api: &Api<'_>) -> Option<Untranslated> {
         return fail(code);
     }
     let disabled = node.get("disableExecuteApiEndpoint")?;
-    let mut hosts = api.servers.iter().map(Server::host);
-    let has_own_domain = hosts.any(is_own_domain);
     match disabled.flag() {
         Some(false) => None,
         _ if has_own_domain => None,
@@ -125,7 +138,7 @@ fn seclusion(entry: &Entry) -> Option<Code> {
         _ => true,
     };
     let item = items.iter().find(|item| !is_public(item))?;
-    Some(match item.intrinsic() {
+    Some(match item.elsewhere() {
         Some(_) => Code::UnresolvedFunction,
         None => Code::PrivateEndpoint,
     })
@@ -139,7 +152,29 @@ fn is_own_domain(host: &str) -> bool {
     is_name && !host.to_ascii_lowercase().contains(DEFAULT_HOST)
 }
 
+/// Whether a policy restricts an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restricts {
+    No,
+    Yes,
+    /// More patterns would have to be compared than the limit allows.
+    Unread,
+}
+
 impl Policy {
+    fn of(node: &Node, api: &Api<'_>) -> Self {
+        let statements = statements(node);
+        let all = statements.iter().flatten();
+        let resources = all.flat_map(|statement| &statement.resources);
+        Self {
+            place: node.place,
+            length: resources.map(Resource::length).sum(),
+            statements,
+            address: Address::of(api),
+            left: Cell::new(MAX_COMPARISONS),
+        }
+    }
+
     /// Returns whether the policy allows every request of everybody.
     fn is_plain(&self) -> bool {
         let Some(statements) = &self.statements else {
@@ -153,16 +188,24 @@ impl Policy {
 
     /// Returns whether some callers may not send some request of an operation: no plain `Allow`
     /// covers it whole, or a `Deny` may be about it.
-    fn restricts(&self, operation: &Operation<'_>) -> bool {
+    fn restricts(&self, operation: &Operation<'_>) -> Restricts {
         let Some(statements) = &self.statements else {
-            return true;
+            return Restricts::Yes;
         };
         let resource = resource(operation);
+        let work = self.length * (resource.len() + LONGEST_OWNER);
+        let Some(left) = self.left.get().checked_sub(work) else {
+            return Restricts::Unread;
+        };
+        self.left.set(left);
         let mut allows = statements.iter().filter(|one| one.is_allow && one.is_plain);
         let is_allowed = allows.any(|one| self.address.allows(one, &resource));
         let mut denies = statements.iter().filter(|one| !one.is_allow);
         let is_denied = denies.any(|one| denies_some(one, &resource));
-        !is_allowed || is_denied
+        match !is_allowed || is_denied {
+            true => Restricts::Yes,
+            false => Restricts::No,
+        }
     }
 }
 
@@ -174,6 +217,9 @@ impl Address {
         };
         let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
         let region = rest.split_once('.').map(|(region, _)| region.to_owned());
+        // A character of control would stand for a value that is not known.
+        let is_part = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        let region = region.filter(|region| region.bytes().all(is_part));
         Self {
             region,
             api: is_id.then(|| id.to_owned()),
@@ -244,7 +290,7 @@ fn resource(operation: &Operation<'_>) -> String {
 }
 
 fn statements(policy: &Node) -> Option<Vec<Statement>> {
-    if policy.intrinsic().is_some() {
+    if policy.elsewhere().is_some() {
         return None;
     }
     let node = policy.get("Statement")?;

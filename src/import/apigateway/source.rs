@@ -2,6 +2,7 @@
 
 use crate::import::openapi::Variables;
 use crate::import::path::parameter_of;
+use crate::route::is_parameter_name;
 
 /// A text with references, as an export has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,14 @@ impl Source {
         self.parts.iter().any(|part| matches!(part, Part::Claim(_)))
     }
 
+    /// Returns the name of a stage variable that has no value, if a part of it is one.
+    pub(super) fn missing_variable(&self, variables: &Variables) -> Option<&str> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Variable(name) if !variables.contains_key(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Returns the source as a template; `None` if the language cannot say it.
     pub(super) fn template(&self, scene: Scene<'_>) -> Option<String> {
         let mut out = String::new();
@@ -160,6 +169,17 @@ fn reference(text: &str) -> Part {
         "context.requestId" | "context.extendedRequestId" => Part::RequestId,
         _ => Part::Unknown,
     }
+}
+
+/// Returns a value of a field in which a template finds no reference; `None` if there is no way to
+/// write it: braces with the name of a parameter would be the value of that.
+pub(super) fn literal_field(text: &str) -> Option<String> {
+    let mut after = text.split('{').skip(1);
+    let has_parameter = after.any(|rest| {
+        let name = rest.split_once('}').map_or("", |(name, _)| name);
+        is_parameter_name(name.strip_suffix('+').unwrap_or(name))
+    });
+    (!has_parameter).then(|| text.replace('$', "$$"))
 }
 
 /// Returns a text in which a template finds no reference; `None` if there is no way to write it.

@@ -19,6 +19,9 @@ pub(super) struct Target {
     pub(super) query: Vec<(String, String)>,
 }
 
+/// The longest URI, in bytes.
+const MAX_URI: usize = 8192;
+
 /// Parses the URI of an integration, whose stage variables are filled in. `mapped` are the sources
 /// of its placeholders.
 pub(super) fn target(
@@ -28,6 +31,9 @@ pub(super) fn target(
     place: Place,
 ) -> Result<Target, Untranslated> {
     let fail = || Untranslated::new(Code::UnusableUri, place, format!("{uri:?}"));
+    if uri.len() > MAX_URI {
+        return Err(fail());
+    }
     let (scheme, rest) = uri.split_once("://").ok_or_else(fail)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
@@ -72,7 +78,8 @@ impl Filler<'_> {
             if filled.contains("+}") && (index != last || !filled.starts_with('{')) {
                 return None;
             }
-            if matches!(&*filled, "." | "..") || filled.contains(' ') {
+            // A star would stand for the rest of the client's path.
+            if matches!(&*filled, "." | "..") || filled.contains([' ', '*']) {
                 return None;
             }
             segments.push(filled);
@@ -137,6 +144,9 @@ mod tests {
             ("http://u@h/a", None),
             ("http:///a", None),
             ("http://h/../a", None),
+            ("http://h/a/**", None),
+            ("http://h/a*b", None),
+            ("http://h/a:b/$x", Some("http://h|/a:b/$$x")),
             ("ftp://h/a", None),
             ("arn:aws:sqs", None),
             ("/a", None),

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Marker, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Tag};
 
-use super::error::{DocumentError, Fault};
+use super::error::{DocumentError, Fault, shortened};
 use super::limits::{MAX_ALIASED, MAX_DEPTH, MAX_NODES};
 use super::marks::Marks;
 use super::node::{Entry, Kind, Node, Place};
-use super::scalar;
+use super::scalar::{self, Merging};
 use crate::config::is_printable;
 
 /// The tree so far.
@@ -75,15 +75,21 @@ impl<'m> Builder<'m> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(place)?;
-                if self.begins_merge(&text, style) {
-                    return self.begin_merge(place);
+                if self.awaits_key() {
+                    match scalar::merging(&text, style, tag.as_deref()) {
+                        Merging::Merges => return self.begin_merge(place),
+                        Merging::Doubtful => {
+                            return Err(DocumentError::at(place, Fault::DoubtfulMerge));
+                        }
+                        Merging::Name => {}
+                    }
                 }
                 let kind = scalar::value(&text, style, tag.as_deref());
                 // As a key, a number or a flag is its own text.
                 if self.awaits_key() && anchor == 0 && tag.is_none() {
                     return self.begin_entry(&text, place);
                 }
-                let node = scalar::tagged((place, kind).into(), tag.as_deref());
+                let node = tagged((place, kind).into(), tag.as_deref())?;
                 self.close(node, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -145,7 +151,7 @@ impl<'m> Builder<'m> {
             Content::Map(map) => Kind::Map(map.finish()?),
         };
         let node = Node::new(open.place, kind);
-        self.close(scalar::tagged(node, open.tag.as_ref()), open.anchor)
+        self.close(tagged(node, open.tag.as_ref())?, open.anchor)
     }
 
     /// Adds a node that is at its end to what it stands in.
@@ -219,10 +225,6 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    fn begins_merge(&mut self, text: &str, style: ScalarStyle) -> bool {
-        self.awaits_key() && scalar::is_merge_key(text, style)
-    }
-
     fn begin_merge(&mut self, place: Place) -> Result<()> {
         let Some(map) = self.map() else {
             return Ok(());
@@ -267,6 +269,17 @@ impl OpenMap {
             }
         }
         Ok(entries)
+    }
+}
+
+/// Returns a node with its tag.
+fn tagged(node: Node, tag: Option<&Tag>) -> Result<Node> {
+    match tag {
+        Some(tag) if !scalar::has_tag(&node.kind, tag) => {
+            let name = shortened(&tag.suffix).into_owned();
+            Err(DocumentError::at(node.place, Fault::Tag(name.into())))
+        }
+        tag => Ok(scalar::tagged(node, tag)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The reasons for which a file cannot be read.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use super::limits::{MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_NODES};
+use super::limits::{MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REFERENCED};
 use super::node::Place;
 
 /// A fault of a file, with its place.
@@ -43,12 +44,20 @@ pub enum Fault {
     DuplicateKey(Box<str>, Place),
     /// A merge key stands for something else than maps.
     MergeOfOtherKind,
+    /// A key is `<<` between quotation marks, or with a tag: some readers merge there.
+    DoubtfulMerge,
+    /// A tag of YAML that the value does not have, or whose values the document cannot hold.
+    Tag(Box<str>),
     /// A `$ref` leads to another document.
     RemoteReference(Box<str>),
     /// A `$ref` leads to nothing.
     BrokenReference(Box<str>),
     /// A `$ref` leads to itself.
     ReferenceLoop(Box<str>),
+    /// A `$ref` has other keys beside it.
+    BesideReference,
+    /// The `$ref`s lead to more than [`MAX_REFERENCED`] nodes.
+    TooManyReferenced,
 }
 
 impl DocumentError {
@@ -79,19 +88,48 @@ impl fmt::Display for Fault {
             Self::KeyOfOtherKind => write!(f, "a key is a list or a map"),
             Self::ControlCharacter => write!(f, "a name holds a control character"),
             Self::DuplicateKey(key, first) => {
-                write!(f, "the key {key:?} stands here and at {first}")
+                write!(f, "the key {:?} stands here and at {first}", shortened(key))
             }
             Self::MergeOfOtherKind => write!(f, "\"<<\" merges maps alone"),
-            Self::RemoteReference(target) => {
-                write!(
-                    f,
-                    "$ref {target:?} leads to another document, which is not fetched"
-                )
+            Self::DoubtfulMerge => write!(
+                f,
+                "readers differ about whether this \"<<\" merges: write it without quotation marks and \
+                 tag, or another name"
+            ),
+            Self::Tag(name) => write!(f, "the value cannot have the tag \"!!{name}\""),
+            Self::RemoteReference(target) => write!(
+                f,
+                "$ref {:?} leads to another document, which is not fetched",
+                shortened(target)
+            ),
+            Self::BrokenReference(target) => {
+                write!(f, "$ref {:?} leads to nothing", shortened(target))
             }
-            Self::BrokenReference(target) => write!(f, "$ref {target:?} leads to nothing"),
-            Self::ReferenceLoop(target) => write!(f, "$ref {target:?} leads back to itself"),
+            Self::ReferenceLoop(target) => {
+                write!(f, "$ref {:?} leads back to itself", shortened(target))
+            }
+            Self::BesideReference => write!(
+                f,
+                "a \"$ref\" stands beside other keys, of which one alone can count"
+            ),
+            Self::TooManyReferenced => {
+                write!(f, "\"$ref\"s stand for more than {MAX_REFERENCED} values")
+            }
         }
     }
+}
+
+/// The longest text of a document in a message, in bytes.
+const MAX_SHOWN: usize = 200;
+
+/// Returns the beginning of a text of a document, as far as a message shows it.
+pub(in crate::import) fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_SHOWN {
+        return text.into();
+    }
+    let mut ends = (0..=MAX_SHOWN).rev();
+    let beginning = ends.find_map(|end| text.get(..end));
+    format!("{}…", beginning.unwrap_or_default()).into()
 }
 
 impl fmt::Display for DocumentError {

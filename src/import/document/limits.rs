@@ -12,3 +12,6 @@ pub const MAX_NODES: usize = 1_000_000;
 /// The limit on the nodes that anchors and aliases copy. A few bytes of aliases could otherwise
 /// stand for any number of nodes.
 pub const MAX_ALIASED: usize = 100_000;
+
+/// The limit on the nodes that `$ref`s lead to, for the same reason.
+pub const MAX_REFERENCED: usize = 1_000_000;

@@ -12,9 +12,11 @@ mod reference;
 mod scalar;
 mod surrogates;
 
+pub(super) use error::shortened;
 pub use error::{DocumentError, Fault};
-pub use limits::{MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_NODES};
+pub use limits::{MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REFERENCED};
 pub use node::{Entry, Kind, Node, Place};
+pub use reference::Allowance;
 
 use build::Builder;
 use marks::Marks;
@@ -68,6 +70,14 @@ impl Document {
     /// Returns an error for a `$ref` that leads to another document, nowhere, or to itself.
     pub fn resolve<'d>(&'d self, node: &'d Node) -> Result<&'d Node, DocumentError> {
         reference::resolve(&self.root, node)
+    }
+
+    /// Returns the node that a node stands for, whose `$ref` has no other key beside it.
+    ///
+    /// # Errors
+    /// Returns an error for a `$ref` that cannot be followed, or has other keys beside it.
+    pub fn alone<'d>(&'d self, node: &'d Node) -> Result<&'d Node, DocumentError> {
+        reference::alone(&self.root, node)
     }
 
     /// Returns a node and those that its `$ref` leads over, for nodes that may have other keys

@@ -17,7 +17,12 @@ pub struct Node {
     pub place: Place,
     /// The value.
     pub kind: Kind,
+    /// The entries of a large map in the order of their keys; empty for another value.
+    order: Box<[u32]>,
 }
+
+/// The number of entries from which on a map is looked up by its order.
+const MANY_ENTRIES: usize = 16;
 
 /// The value of a [`Node`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +72,11 @@ impl fmt::Display for Place {
 
 impl Node {
     pub(super) fn new(place: Place, kind: Kind) -> Self {
-        Self { place, kind }
+        let order = match &kind {
+            Kind::Map(entries) if entries.len() >= MANY_ENTRIES => order(entries),
+            _ => Box::default(),
+        };
+        Self { place, kind, order }
     }
 
     /// Returns the value of a key, if the node is a map that has it.
@@ -79,7 +88,14 @@ impl Node {
     /// Returns the entry of a key, if the node is a map that has it.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries().iter().find(|entry| &*entry.key == key)
+        let entries = self.entries();
+        if self.order.is_empty() {
+            return entries.iter().find(|entry| &*entry.key == key);
+        }
+        let entry = |number: &u32| usize::try_from(*number).ok().and_then(|at| entries.get(at));
+        let own = |number: &u32| entry(number).map_or("", |entry| &entry.key);
+        let found = self.order.binary_search_by(|number| own(number).cmp(key));
+        entry(self.order.get(found.ok()?)?)
     }
 
     /// Returns the value at the end of a chain of keys.
@@ -163,6 +179,25 @@ impl Node {
         }
     }
 
+    /// Returns the function that the node is, or whose name stands among its keys, or else `$ref` if
+    /// that does: the value is not the one that is written here.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&str> {
+        let reference = || self.entry("$ref").map(|entry| &*entry.key);
+        self.intrinsic().or_else(reference)
+    }
+
+    /// Returns the first function or `$ref` in the node, at any depth.
+    #[must_use]
+    pub fn unresolved(&self) -> Option<&str> {
+        let below = || match &self.kind {
+            Kind::List(items) => items.iter().find_map(Self::unresolved),
+            Kind::Map(entries) => entries.iter().find_map(|entry| entry.value.unresolved()),
+            _ => None,
+        };
+        self.elsewhere().or_else(below)
+    }
+
     /// Returns the number of nodes, itself included.
     pub(super) fn size(&self) -> usize {
         let inner: usize = match &self.kind {
@@ -184,6 +219,16 @@ impl Node {
             _ => 0,
         }
     }
+}
+
+/// Returns the numbers of entries in the order of their keys.
+fn order(entries: &[Entry]) -> Box<[u32]> {
+    let mut order: Vec<(&str, u32)> = Vec::with_capacity(entries.len());
+    for (entry, number) in entries.iter().zip(0..) {
+        order.push((&entry.key, number));
+    }
+    order.sort_unstable();
+    order.into_iter().map(|(_, number)| number).collect()
 }
 
 /// Returns whether a key names a function of CloudFormation. The short form of YAML, `!Sub`, is

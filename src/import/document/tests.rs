@@ -79,11 +79,6 @@ fn anchors_aliases_and_merge_keys_are_read() {
     assert_eq!(shown(node.get("z").unwrap()), r#"{"a":0,"b":2,"c":4}"#);
     assert_eq!(shown(node.get("w").unwrap()), r#"{"b":3,"c":4}"#);
     assert_eq!(node.get("v"), node.get("x"));
-    assert_eq!(
-        shown(&root(r#"{"<<": {"a": 1}}"#)),
-        r#"{"<<":{"a":1}}"#,
-        "JSON"
-    );
     assert_eq!(shown(&root("&k a: 1\nb: *k\n")), r#"{"a":1,"b":"a"}"#);
     assert_eq!(
         error("a: &a [*a]"),
@@ -223,5 +218,99 @@ fn a_ref_leads_to_a_node_of_the_document() {
         ),
     ] {
         assert_eq!(resolve(key).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_merge_key_that_readers_differ_about_is_an_error() {
+    for text in [
+        "a: &a {x: 1}\nb: {'<<': *a}\n",
+        "a: &a {x: 1}\nb: {\"<<\": *a}\n",
+        "a: &a {x: 1}\nb:\n  !!merge \"<<\": *a\n",
+        "a: &a {x: 1}\nb:\n  !!str <<: *a\n",
+        "a: &a {x: 1}\nb:\n  !!merge x: *a\n",
+        "{\"b\": {\"<<\": {\"x\": 1}}}",
+    ] {
+        let error = error(text);
+        assert!(error.contains("readers differ"), "{text}: {error}");
+    }
+    let merged = root("a: &a {x: 1}\nb:\n  !!merge <<: *a\n");
+    assert_eq!(merged.find(&["b", "x"]).unwrap().scalar(), Some("1"));
+}
+
+#[test]
+fn a_tag_is_one_that_the_value_has() {
+    for (text, expected) in [
+        ("a: !!str 1", r#"{"a":"1"}"#),
+        ("a: ! 1", r#"{"a":"1"}"#),
+        ("a: !!int 1", r#"{"a":1}"#),
+        ("a: !!float 1", r#"{"a":1}"#),
+        ("a: !!float 1.5", r#"{"a":1.5}"#),
+        ("a: !!bool true", r#"{"a":true}"#),
+        ("a: !!null ~", r#"{"a":null}"#),
+        ("a: !!seq [!!map {b: 1}]", r#"{"a":[{"b":1}]}"#),
+        ("!!str a: 1", r#"{"a":1}"#),
+        ("a: !own [1]", r#"{"a":{"!own":[1]}}"#),
+        (
+            "%TAG ! tag:example.com,2000:\n---\na: !Sub x",
+            r#"{"a":{"Fn::Sub":"x"}}"#,
+        ),
+        (
+            "%TAG !! tag:example.com,2000:\n---\na: !!str x",
+            r#"{"a":{"!str":"x"}}"#,
+        ),
+        (
+            "a: !<tag:yaml.org,2002:str> x",
+            r#"{"a":{"!tag:yaml.org,2002:str":"x"}}"#,
+        ),
+    ] {
+        assert_eq!(shown(&root(text)), expected, "{text}");
+    }
+    for text in [
+        "a: !!binary aGk=",
+        "a: !!set {b, c}",
+        "a: !!omap [b: 1]",
+        "a: !!int x",
+        "a: !!bool 'true'",
+        "a: !!null x",
+        "a: !!str [b]",
+        "a: !!seq {b: 1}",
+        "a: !!map [b]",
+        "!!int a: 1",
+        "%TAG ! tag:yaml.org,2002:\n---\na: !If [c, [], []]",
+        "%TAG !e! tag:yaml.org,2002:\n---\na: !e!Ref x",
+    ] {
+        let error = error(text);
+        assert!(error.contains("cannot have the tag"), "{text}: {error}");
+    }
+}
+
+// A large map is looked up by the order of its keys.
+#[test]
+fn a_map_finds_its_keys_whatever_its_size() {
+    for size in [1, 15, 16, 17, 200] {
+        let mut text = String::from("{");
+        for number in (0..size).rev() {
+            text.push_str(&format!("\"k{number}\": {number},"));
+        }
+        let node = root(&format!("{}}}", text.trim_end_matches(',')));
+        for number in 0..size {
+            let found = node.get(&format!("k{number}")).unwrap().scalar();
+            assert_eq!(found, Some(&*number.to_string()));
+        }
+        assert!(node.get("k").is_none() && node.get("z").is_none() && node.get("").is_none());
+        assert_eq!(&*node.entries()[0].key, format!("k{}", size - 1));
+    }
+}
+
+#[test]
+fn what_is_written_elsewhere_is_found_at_any_depth() {
+    for (text, expected) in [
+        ("a: {b: [1, {c: !Ref x}]}", Some("Ref")),
+        ("a: {b: {$ref: '#/c'}}", Some("$ref")),
+        ("a: {Fn::Transform: x, b: 1}", Some("Fn::Transform")),
+        ("a: {b: [1, {c: Ref}]}", None),
+    ] {
+        assert_eq!(root(text).unresolved(), expected, "{text}");
     }
 }

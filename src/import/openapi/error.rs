@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::import::document::{DocumentError, Place};
+use super::limits::MAX_INHERITED;
+use crate::import::document::{DocumentError, Place, shortened};
 
 /// A fault of a document, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +31,14 @@ pub enum ApiFault {
     Pattern(Box<str>, Box<str>),
     /// Two operations answer the same requests; the place is that of the first.
     SameOperation(Box<str>, Place),
-    /// An operation has a `$ref` beside other keys.
-    BesideReference,
+    /// A part that has to stand where it is is a `$ref`, or has one beside its keys.
+    ReferenceHere(&'static str),
+    /// More members and scopes are inherited from the root than the limit.
+    TooManyInherited,
+    /// The path of a server is not one that the gateway can match.
+    Server(Box<str>, Box<str>),
+    /// A list is longer than this.
+    TooMany(&'static str, usize),
     /// A `$ref` cannot be followed.
     Reference(DocumentError),
 }
@@ -66,18 +73,35 @@ impl fmt::Display for ApiFault {
             ),
             Self::NoMap(part) => write!(f, "\"{part}\" is no map"),
             Self::NoOperations => write!(f, "the document has no operation"),
-            Self::Path(path) => write!(f, "the path {path:?} does not begin with \"/\""),
+            Self::Path(path) => {
+                let path = shortened(path);
+                write!(f, "the path {path:?} does not begin with \"/\"")
+            }
             Self::Pattern(path, reason) => {
+                let (path, reason) = (shortened(path), shortened(reason));
                 write!(f, "the path {path:?} cannot be a route: {reason}")
             }
             Self::SameOperation(name, first) => write!(
                 f,
-                "{name} answers the same requests as the operation at {first}"
+                "{} answers the same requests as the operation at {first}",
+                shortened(name)
             ),
-            Self::BesideReference => write!(
+            Self::ReferenceHere(part) => {
+                write!(f, "\"{part}\" has a \"$ref\", and has to stand here itself")
+            }
+            Self::TooManyInherited => write!(
                 f,
-                "the operation has a \"$ref\" beside other keys, of which one alone can count"
+                "the operations inherit more than {MAX_INHERITED} schemes and scopes from this \
+                 \"security\": write it at the operations that need it"
             ),
+            Self::Server(path, reason) => {
+                let (path, reason) = (shortened(path), shortened(reason));
+                write!(
+                    f,
+                    "the path {path:?} of the server cannot be a prefix: {reason}"
+                )
+            }
+            Self::TooMany(part, most) => write!(f, "more than {most} {part}"),
             Self::Reference(error) => error.fault.fmt(f),
         }
     }

@@ -1,6 +1,7 @@
 //! An OpenAPI document: Swagger 2.0 and OpenAPI 3, by one view.
 
 mod error;
+mod limits;
 mod operation;
 mod scheme;
 mod security;
@@ -29,6 +30,8 @@ pub struct Api<'d> {
     pub operations: Vec<Operation<'d>>,
     /// The security schemes, in the order of the document.
     pub schemes: Vec<Scheme<'d>>,
+    /// Whether these are all schemes: no function may define another.
+    pub are_schemes_known: bool,
     /// The addresses at which it is served.
     pub servers: Vec<Server<'d>>,
 }
@@ -48,7 +51,8 @@ impl<'d> Api<'d> {
             document,
             version,
             operations,
-            schemes,
+            schemes: schemes.all,
+            are_schemes_known: schemes.are_known,
             servers: server::servers(root, version, variables),
         })
     }

@@ -6,8 +6,9 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use super::error::{ApiError, ApiFault};
-use super::security::Security;
-use crate::import::document::{Document, Node, Place};
+use super::limits::MAX_PATH;
+use super::security::{Inherited, Security};
+use crate::import::document::{Allowance, Document, Node, Place};
 
 /// The extension for the methods that a path does not name.
 const ANY_METHOD: &str = "x-amazon-apigateway-any-method";
@@ -124,7 +125,15 @@ pub(super) fn operations(document: &Document) -> Result<Vec<Operation<'_>>, ApiE
     if !paths.is_map() {
         return Err(ApiError::at(paths.place, ApiFault::NoMap("paths")));
     }
-    let mut operations = Vec::new();
+    if paths.get("$ref").is_some() {
+        return Err(ApiError::at(paths.place, ApiFault::ReferenceHere("paths")));
+    }
+    let mut reading = Reading {
+        document,
+        inherited: Inherited::of(root),
+        allowance: Allowance::default(),
+        operations: Vec::new(),
+    };
     for entry in root.get("paths").map_or(&[][..], Node::entries) {
         if entry.key.starts_with("x-") {
             continue;
@@ -132,11 +141,20 @@ pub(super) fn operations(document: &Document) -> Result<Vec<Operation<'_>>, ApiE
         let path = path(&entry.key);
         let path =
             path.ok_or_else(|| ApiError::at(entry.place, ApiFault::Path(entry.key.clone())))?;
+        if path.len() > MAX_PATH {
+            let reason = format!("it has more than {MAX_PATH} bytes").into();
+            let fault = ApiFault::Pattern(path.into(), reason);
+            return Err(ApiError::at(entry.place, fault));
+        }
         // Methods may stand beside a `$ref`.
-        for item in document.steps(&entry.value)? {
-            of_item(document, path, item, &mut operations)?;
+        for (step, item) in document.steps(&entry.value)?.into_iter().enumerate() {
+            if step > 0 {
+                reading.allowance.take(item)?;
+            }
+            reading.item(path, item)?;
         }
     }
+    let operations = reading.operations;
     refuse_twins(&operations)?;
     match operations.is_empty() {
         true => Err(ApiError::at(paths.place, ApiFault::NoOperations)),
@@ -152,48 +170,50 @@ fn path(key: &str) -> Option<&str> {
     }
 }
 
-fn of_item<'d>(
+/// The operations so far.
+struct Reading<'d> {
     document: &'d Document,
-    path: &'d str,
-    item: &'d Node,
-    operations: &mut Vec<Operation<'d>>,
-) -> Result<(), ApiError> {
-    let root = document.root();
-    // The methods of a path that only a deployment knows: all of them, and nobody may call them.
-    let is_open = item.intrinsic().is_some() || !item.is_map();
-    if is_open && item.get(ANY_METHOD).is_none() {
-        operations.push(Operation {
-            path,
-            method: Method::Any,
-            place: item.place,
-            node: item,
-            item,
-            security: Security::of(root, item, item),
-        });
-    }
-    for entry in item.entries() {
-        if let Some(method) = Method::of_key(&entry.key) {
-            let node = own(document, &entry.value)?;
-            operations.push(Operation {
-                path,
-                method,
-                place: entry.place,
-                node,
-                item,
-                security: Security::of(root, item, node),
-            });
-        }
-    }
-    Ok(())
+    inherited: Inherited<'d>,
+    allowance: Allowance,
+    operations: Vec<Operation<'d>>,
 }
 
-/// Returns an operation, which may be a `$ref`. What stands beside one has no meaning.
-fn own<'d>(document: &'d Document, node: &'d Node) -> Result<&'d Node, ApiError> {
-    let steps = document.steps(node)?;
-    let has_more = |step: &&Node| step.get("$ref").is_some() && step.entries().len() > 1;
-    match steps.iter().copied().find(has_more) {
-        Some(step) => Err(ApiError::at(step.place, ApiFault::BesideReference)),
-        None => Ok(steps.last().copied().unwrap_or(node)),
+impl<'d> Reading<'d> {
+    fn item(&mut self, path: &'d str, item: &'d Node) -> Result<(), ApiError> {
+        // The methods of a path that only a deployment knows: all of them, and nobody may call them.
+        let is_open = item.intrinsic().is_some() || !item.is_map();
+        if is_open && item.get(ANY_METHOD).is_none() {
+            self.push(path, Method::Any, item.place, [item, item])?;
+        }
+        for entry in item.entries() {
+            if let Some(method) = Method::of_key(&entry.key) {
+                // An operation may be a `$ref`.
+                let node = self.document.alone(&entry.value)?;
+                if !std::ptr::eq(node, &raw const entry.value) {
+                    self.allowance.take(node)?;
+                }
+                self.push(path, method, entry.place, [item, node])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        path: &'d str,
+        method: Method,
+        place: Place,
+        [item, node]: [&'d Node; 2],
+    ) -> Result<(), ApiError> {
+        self.operations.push(Operation {
+            path,
+            method,
+            place,
+            node,
+            item,
+            security: Security::of(&mut self.inherited, item, node)?,
+        });
+        Ok(())
     }
 }
 

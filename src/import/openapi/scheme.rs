@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{ApiError, ApiFault};
 use super::version::Version;
-use crate::import::document::{Document, Node, Place};
+use crate::import::document::{Allowance, Document, Node, Place};
 
 /// A security scheme.
 #[derive(Clone, Debug)]
@@ -15,6 +15,9 @@ pub struct Scheme<'d> {
     pub place: Place,
     /// Its definition.
     pub node: &'d Node,
+    /// Whether the definition is the one that is written: no function in it, or beside it, may change
+    /// it.
+    pub is_known: bool,
 }
 
 impl<'d> Scheme<'d> {
@@ -46,26 +49,52 @@ impl<'d> Scheme<'d> {
     }
 }
 
+/// The security schemes of a document.
+#[derive(Debug, Default)]
+pub(super) struct Schemes<'d> {
+    pub(super) all: Vec<Scheme<'d>>,
+    /// Whether these are all, as they stand: no function may add to them or change them.
+    pub(super) are_known: bool,
+}
+
 /// Returns the security schemes of a document.
-pub(super) fn schemes(document: &Document, version: Version) -> Result<Vec<Scheme<'_>>, ApiError> {
-    let keys: &[&str] = match version {
+pub(super) fn schemes(document: &Document, version: Version) -> Result<Schemes<'_>, ApiError> {
+    let keys: &[&'static str] = match version {
         Version::Swagger2 => &["securityDefinitions"],
         Version::OpenApi3 => &["components", "securitySchemes"],
     };
-    let Some(map) = document.root().find(keys) else {
-        return Ok(Vec::new());
-    };
-    if !map.is_map() {
+    let mut are_known = true;
+    let mut map = document.root();
+    for key in keys {
+        let Some(next) = map.get(key) else {
+            return Ok(Schemes {
+                all: Vec::new(),
+                are_known,
+            });
+        };
+        map = next;
+        if map.get("$ref").is_some() {
+            return Err(ApiError::at(map.place, ApiFault::ReferenceHere(key)));
+        }
+        are_known &= map.intrinsic().is_none();
+    }
+    if !map.is_map() && are_known {
         let name = keys.last().copied().unwrap_or_default();
         return Err(ApiError::at(map.place, ApiFault::NoMap(name)));
     }
-    let mut schemes = Vec::with_capacity(map.entries().len());
+    let mut allowance = Allowance::default();
+    let mut all = Vec::with_capacity(map.entries().len());
     for entry in map.entries() {
-        schemes.push(Scheme {
+        let node = document.alone(&entry.value)?;
+        if entry.value.get("$ref").is_some() {
+            allowance.take(node)?;
+        }
+        all.push(Scheme {
             name: &entry.key,
             place: entry.place,
-            node: document.resolve(&entry.value)?,
+            node,
+            is_known: are_known && node.elsewhere().is_none(),
         });
     }
-    Ok(schemes)
+    Ok(Schemes { all, are_known })
 }

@@ -1,5 +1,7 @@
 //! Who may call an operation, as the document says it.
 
+use super::error::{ApiError, ApiFault};
+use super::limits::MAX_INHERITED;
 use crate::import::document::{Node, Place};
 
 /// The requirements of an operation, in the form of the document: a list of alternatives, each with
@@ -53,36 +55,78 @@ pub struct Unreadable {
     pub intrinsic: Option<Box<str>>,
 }
 
+/// The requirements at the root, which operations without their own inherit.
+pub(super) struct Inherited<'d> {
+    /// The root, if a function in it may change who may call any operation.
+    function: Option<Unreadable>,
+    security: Option<Result<Vec<Alternative<'d>>, Unreadable>>,
+    place: Place,
+    /// The schemes and scopes of one operation.
+    weight: usize,
+    left: usize,
+}
+
+impl<'d> Inherited<'d> {
+    pub(super) fn of(root: &'d Node) -> Self {
+        let node = root.get("security");
+        let security = node.map(alternatives);
+        let known = security
+            .as_ref()
+            .and_then(|security| security.as_ref().ok());
+        let mut weight = 0;
+        for alternative in known.into_iter().flatten() {
+            let members = alternative.members.iter();
+            weight += 1 + members.map(|member| 1 + member.scopes.len()).sum::<usize>();
+        }
+        Self {
+            function: root.intrinsic().map(|_| unreadable(root)),
+            security,
+            place: node.map_or(root.place, |node| node.place),
+            weight,
+            left: MAX_INHERITED,
+        }
+    }
+
+    fn security(&mut self) -> Result<Security<'d>, ApiError> {
+        let Some(security) = &self.security else {
+            return Ok(Security {
+                origin: Origin::Nowhere,
+                alternatives: Ok(Vec::new()),
+            });
+        };
+        let left = self.left.checked_sub(self.weight);
+        self.left = left.ok_or(ApiError::at(self.place, ApiFault::TooManyInherited))?;
+        Ok(Security {
+            origin: Origin::Root,
+            alternatives: security.clone(),
+        })
+    }
+}
+
 impl<'d> Security<'d> {
     /// Returns the requirements of an operation of a document, which stands in `item`.
-    pub(super) fn of(root: &'d Node, item: &'d Node, operation: &'d Node) -> Self {
-        if operation.intrinsic().is_some() || !operation.is_map() {
-            return Self {
-                origin: Origin::Operation,
-                alternatives: Err(unreadable(operation)),
-            };
-        }
+    pub(super) fn of(
+        inherited: &mut Inherited<'d>,
+        item: &'d Node,
+        operation: &'d Node,
+    ) -> Result<Self, ApiError> {
+        let is_readable = operation.is_map() && operation.intrinsic().is_none();
         // A function beside the operation, or at the root, may change who may call it.
-        let mut around = [item, root].into_iter();
-        if let Some(node) = around.find(|node| node.intrinsic().is_some()) {
-            return Self {
-                origin: Origin::Operation,
-                alternatives: Err(unreadable(node)),
-            };
-        }
-        let (origin, node) = match (operation.get("security"), root.get("security")) {
-            (Some(own), _) => (Origin::Operation, own),
-            (None, Some(root)) => (Origin::Root, root),
-            (None, None) => {
-                return Self {
-                    origin: Origin::Nowhere,
-                    alternatives: Ok(Vec::new()),
-                };
-            }
+        let reason = match (is_readable, item.intrinsic(), &inherited.function) {
+            (false, _, _) => Some(unreadable(operation)),
+            (true, Some(_), _) => Some(unreadable(item)),
+            (true, None, root) => root.clone(),
         };
-        Self {
-            origin,
-            alternatives: alternatives(node),
+        match (reason, operation.get("security")) {
+            (Some(reason), _) => Ok(Self {
+                origin: Origin::Operation,
+                alternatives: Err(reason),
+            }),
+            (None, Some(own)) => Ok(Self {
+                origin: Origin::Operation,
+                alternatives: alternatives(own),
+            }),
+            (None, None) => inherited.security(),
         }
     }
 
@@ -101,7 +145,7 @@ fn alternatives(node: &Node) -> Result<Vec<Alternative<'_>>, Unreadable> {
 }
 
 fn alternative(node: &Node) -> Result<Alternative<'_>, Unreadable> {
-    if !node.is_map() || node.intrinsic().is_some() {
+    if !node.is_map() || node.elsewhere().is_some() {
         return Err(unreadable(node));
     }
     let mut members = Vec::with_capacity(node.entries().len());
@@ -128,6 +172,6 @@ fn alternative(node: &Node) -> Result<Alternative<'_>, Unreadable> {
 fn unreadable(node: &Node) -> Unreadable {
     Unreadable {
         place: node.place,
-        intrinsic: node.intrinsic().map(Into::into),
+        intrinsic: node.elsewhere().map(Into::into),
     }
 }

@@ -1,7 +1,8 @@
 //! The addresses at which a document says that it is served.
 
+use super::limits::MAX_ADDRESS;
 use super::version::{Variables, Version};
-use crate::import::document::{Node, Place};
+use crate::import::document::{Kind, Node, Place};
 
 /// An address of a document, with its variables filled in.
 #[derive(Clone, Debug)]
@@ -15,9 +16,33 @@ pub struct Server<'d> {
     pub base_path: String,
     /// Its definition; the root of a Swagger 2.0 document.
     pub node: &'d Node,
+    /// Whether its address is known. It is not if a variable of it has no value, or a function stands
+    /// in its place; origin and path are empty then.
+    pub is_known: bool,
 }
 
-impl Server<'_> {
+impl<'d> Server<'d> {
+    fn new(node: &'d Node, place: Place, url: Option<String>) -> Self {
+        let url = url.filter(|url| is_address(url));
+        let is_known = url.is_some();
+        let url = url.unwrap_or_default();
+        let (origin, path) = match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                let (host, path) = rest.split_at(end);
+                (format!("{scheme}://{host}"), path)
+            }
+            None => (String::new(), &*url),
+        };
+        Self {
+            place,
+            base_path: base_path(path),
+            origin,
+            node,
+            is_known,
+        }
+    }
+
     /// Returns the host without its port.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -34,15 +59,20 @@ pub(super) fn servers<'d>(
     match version {
         Version::Swagger2 => vec![of_swagger(root)],
         Version::OpenApi3 => {
-            let servers = root.get("servers").map_or(&[][..], Node::items).iter();
-            let servers = servers.filter_map(|server| of_openapi(server, variables));
-            servers.collect()
+            let node = root.get("servers");
+            // Servers that only a deployment knows.
+            if let Some(node) = node.filter(|node| node.elsewhere().is_some()) {
+                return vec![Server::new(node, node.place, None)];
+            }
+            let servers = node.map_or(&[][..], Node::items).iter();
+            servers
+                .map(|server| of_openapi(server, variables))
+                .collect()
         }
     }
 }
 
 fn of_swagger(root: &Node) -> Server<'_> {
-    let text = |key| root.get(key).and_then(Node::text);
     let schemes = root.get("schemes").map_or(&[][..], Node::items);
     let has = |name: &str| schemes.iter().any(|scheme| scheme.text() == Some(name));
     let scheme = if has("http") && !has("https") {
@@ -50,44 +80,56 @@ fn of_swagger(root: &Node) -> Server<'_> {
     } else {
         "https"
     };
-    let origin = text("host").map(|host| format!("{scheme}://{host}"));
-    Server {
-        place: root.get("host").map_or(root.place, |host| host.place),
-        origin: origin.unwrap_or_default(),
-        base_path: base_path(text("basePath").unwrap_or_default()),
-        node: root,
-    }
-}
-
-fn of_openapi<'d>(server: &'d Node, variables: &Variables) -> Option<Server<'d>> {
-    let url = filled(server.get("url")?.text()?, server, variables);
-    let (origin, path) = match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let (host, path) = rest.split_at(end);
-            (format!("{scheme}://{host}"), path)
-        }
-        None => (String::new(), &*url),
+    let (host, path) = (text(root, "host"), text(root, "basePath"));
+    let url = match (&host, &path) {
+        (Some(None), _) | (_, Some(None)) => None,
+        (Some(Some(host)), path) => Some(format!(
+            "{scheme}://{host}/{}",
+            path.flatten().unwrap_or_default()
+        )),
+        (None, path) => Some(path.flatten().unwrap_or_default().to_owned()),
     };
-    Some(Server {
-        place: server.place,
-        origin,
-        base_path: base_path(path),
-        node: server,
-    })
+    let place = root.get("host").map_or(root.place, |host| host.place);
+    Server::new(root, place, url)
 }
 
-/// Returns a URL with its variables filled in. One without a value stays as it is.
-fn filled(url: &str, server: &Node, variables: &Variables) -> String {
-    let mut out = url.to_owned();
-    for entry in server.get("variables").map_or(&[][..], Node::entries) {
-        let value = variables.get(&*entry.key).map(String::as_str);
-        let default = entry.value.get("default").and_then(Node::scalar);
-        if let Some(value) = value.or(default) {
-            out = out.replace(&format!("{{{}}}", entry.key), value);
+/// Returns the text of a key, if it is there; within, `None` for a value that is no text.
+fn text<'d>(node: &'d Node, key: &str) -> Option<Option<&'d str>> {
+    let value = node.get(key).filter(|value| value.kind != Kind::Null)?;
+    Some(value.text())
+}
+
+fn of_openapi<'d>(server: &'d Node, variables: &Variables) -> Server<'d> {
+    let url = server.get("url").and_then(Node::text);
+    let url = url.filter(|_| server.elsewhere().is_none());
+    let url = url.and_then(|url| filled(url, server, variables));
+    Server::new(server, server.place, url)
+}
+
+/// Returns a URL with the values of its variables, which are not read again; `None` if one has no
+/// value, or the whole is too long.
+fn filled(url: &str, server: &Node, variables: &Variables) -> Option<String> {
+    let mut out = String::new();
+    // A query counts for nothing.
+    let mut rest = url.split(['?', '#']).next().unwrap_or_default();
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        let declared = server.find(&["variables", name, "default"]);
+        let default = declared.and_then(Node::scalar);
+        let value = variables.get(name).map(String::as_str).or(default)?;
+        out.push_str(before);
+        out.push_str(value);
+        if out.len() > MAX_ADDRESS {
+            return None;
         }
+        rest = after;
     }
-    out
+    out.push_str(rest);
+    Some(out)
+}
+
+fn is_address(url: &str) -> bool {
+    url.len() <= MAX_ADDRESS && !url.contains(['{', '}']) && !url.contains(char::is_control)
 }
 
 /// Returns a path with a slash at its beginning, and none at its end.

@@ -146,7 +146,7 @@ fn servers_are_filled_in() {
         servers(&[]),
         [
             format!("https://{host} {host} /dev"),
-            "http://h:81 h /a/{b}".into(),
+            "  ".into(),
             "  /v1".into(),
             "  ".into()
         ]

@@ -1,7 +1,7 @@
 //! Who may call an operation, as OpenAPI reads it: one of the alternatives, all members of it, and
 //! all scopes of a member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::scheme::Bearer;
 use crate::import::finding::{Code, Finding, Untranslated};
@@ -100,9 +100,10 @@ fn access(asked: &[&Asked<'_>]) -> Access {
     if asked.iter().any(|one| one.scopes.is_empty()) {
         return Access::Authenticated;
     }
+    let mut known = HashSet::new();
     let mut lists: Vec<Vec<String>> = Vec::new();
     for one in asked {
-        if !lists.contains(&one.scopes) {
+        if known.insert(&one.scopes) {
             lists.push(one.scopes.clone());
         }
     }
@@ -110,10 +111,11 @@ fn access(asked: &[&Asked<'_>]) -> Access {
 }
 
 fn names(asked: &[&Asked<'_>], issuers: &mut Registry<Issuer>) -> Vec<String> {
+    let mut known = HashSet::new();
     let mut names = Vec::new();
     for one in asked {
         let name = issuers.name(&one.bearer.issuer);
-        if !names.contains(&name) {
+        if known.insert(name.clone()) {
             names.push(name);
         }
     }
@@ -126,6 +128,7 @@ fn asked<'b>(
     bearers: &'b Bearers<'_>,
 ) -> Result<Asked<'b>, Untranslated> {
     let mut asked: Option<Asked<'b>> = None;
+    let mut known = HashSet::new();
     for member in &alternative.members {
         let about = format!("{:?}", member.scheme);
         let bearer = match bearers.get(member.scheme) {
@@ -156,7 +159,7 @@ fn asked<'b>(
             ));
         }
         for scope in scopes(member)? {
-            if !asked.scopes.contains(&scope) {
+            if known.insert(scope.clone()) {
                 asked.scopes.push(scope);
             }
         }

@@ -6,7 +6,7 @@ mod scheme;
 use access::{Decision, decide};
 use scheme::{Bearer, bearer};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ImportError;
 use super::finding::{Code, Finding, Untranslated};
@@ -16,7 +16,7 @@ use super::names::{Registry, slug};
 use super::open::open_operations;
 use super::openapi::{Api, ApiError, ApiFault, Method, Operation, Server};
 use super::options::{BasePath, Options, Prefix};
-use super::path::route_path;
+use super::path::{prefix, route_path, unknown_prefix};
 use super::plan::{Access, Group, Handler, Plan, Rule, Settings, Tokens, Upstream};
 use super::stated::Stated;
 use super::translation::Translation;
@@ -33,7 +33,8 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
     let mut findings = Vec::new();
     let server = api.servers.first();
     let mode = options.base_path.unwrap_or(BasePath::Prepend);
-    let prefix = mode.prefix(server.map_or("", |server| &server.base_path));
+    let prefix = prefix(api, mode)?;
+    findings.extend(unknown_prefix(api, mode));
     let upstream = upstream(api, server, &mut findings);
     let bearers = bearers(api, options, &mut findings);
     let mut issuers = Registry::default();
@@ -135,7 +136,7 @@ fn bearers<'d>(
     let address = server.filter(|server| !server.origin.is_empty());
     let address = address.map(|server| format!("{}{}", server.origin, server.base_path));
     let operations = api.operations.iter();
-    let used: Vec<&str> = operations
+    let used: BTreeSet<&str> = operations
         .flat_map(|operation| operation.security.members())
         .map(|member| member.scheme)
         .collect();
@@ -144,7 +145,7 @@ fn bearers<'d>(
         let is_guess = bearer
             .as_ref()
             .is_ok_and(|bearer| bearer.has_guessed_audience);
-        if is_guess && used.contains(&scheme.name) {
+        if is_guess && used.contains(scheme.name) {
             let about = format!("{:?}", scheme.name);
             let note = Untranslated::new(Code::IssuerAudience, scheme.place, about);
             findings.push(note.of_document());
@@ -172,6 +173,7 @@ fn plan(
         }
     };
     Planned {
+        place: operation.place,
         path,
         handler: Handler::Upstream(upstream.to_owned()),
         tokens,

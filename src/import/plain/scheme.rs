@@ -28,6 +28,9 @@ pub(super) fn bearer(
     address: Option<&str>,
 ) -> Result<Bearer, Untranslated> {
     let fail = |code| Untranslated::new(code, scheme.place, format!("{:?}", scheme.name));
+    if !scheme.is_known {
+        return Err(fail(Code::UnresolvedFunction));
+    }
     let stated = options.issuers.get(scheme.name);
     let kind = scheme.kind().unwrap_or_default();
     let form = scheme.text("scheme").unwrap_or_default();

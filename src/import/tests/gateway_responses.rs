@@ -7,7 +7,9 @@ fn answering(responses: &str, others: &str) -> Imported {
         &format!("x-amazon-apigateway-gateway-responses:\n{responses}"),
     );
     let mut options = options();
-    options.variables.insert("v".into(), "${detail}".into());
+    if document.contains("stageVariables.v") {
+        options.variables.insert("v".into(), "${detail}".into());
+    }
     apigateway(document.as_bytes(), &options).unwrap_or_else(|error| panic!("{error}\n{document}"))
 }
 

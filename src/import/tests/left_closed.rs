@@ -206,7 +206,7 @@ fn an_operation_that_is_a_ref_is_the_one_that_it_leads_to() {
     let (access, findings) = get(&reference("{$ref: '#/x-get'}"));
     assert_eq!((&*access, &*findings), ("\"a\"", ""));
     let beside = reference(&format!("{{$ref: '#/x-get', {FORWARD}}}"));
-    assert!(error(&beside).contains("\"$ref\" beside other keys"));
+    assert!(error(&beside).contains("\"$ref\" stands beside other keys"));
     assert!(error(&reference("{$ref: '#/x-none'}")).contains("leads to nothing"));
 }
 

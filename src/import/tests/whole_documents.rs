@@ -210,7 +210,7 @@ url = "https://a.example.com"
 [upstreams.b-example-com]
 url = "https://b.example.com"
 
-# The function "tests": write the address of its Invoke API, and the name that it has there (in the runtime interface emulator, "function").
+# The function "tests": write the address of its Invoke API, and the name that it has there (in the runtime interface emulator, "function"; with `max_connections = 1` for an emulator that takes one request at a time).
 [upstreams.tests]
 url = "http://127.0.0.1:9000"
 lambda = { function = "tests", event = "1.0", account_id = "123456789012", api_id = "abc123" }

@@ -7,13 +7,13 @@ mod route;
 mod value;
 
 use cors::cors;
-use output::Output;
+use output::{Output, Written};
 use value::{inline, key, list, map, one_or_list, quoted};
 
 use super::plan::{ErrorResponse, Group, Issuer, Lambda, Plan, Upstream};
 
 /// Returns the text of a configuration.
-pub(super) fn write(plan: &Plan) -> String {
+pub(super) fn write(plan: &Plan) -> Written {
     let mut out = Output::default();
     for line in &plan.heading {
         out.comment(line);
@@ -26,7 +26,7 @@ pub(super) fn write(plan: &Plan) -> String {
         self::upstream(&mut out, upstream);
     }
     group(&mut out, &plan.group);
-    out.into_text()
+    out.into_written()
 }
 
 fn errors(out: &mut Output, plan: &Plan) {

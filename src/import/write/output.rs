@@ -3,11 +3,31 @@
 use std::fmt::Write as _;
 
 use crate::config::printable;
+use crate::import::document::Place;
+
+/// A configuration as text.
+#[derive(Debug)]
+pub(in crate::import) struct Written {
+    pub(in crate::import) text: String,
+    /// For parts of the text where they begin, in bytes, and the place in the document.
+    places: Vec<(usize, Place)>,
+}
+
+impl Written {
+    /// Returns the place in the document of what stands at a byte, if it has one.
+    pub(in crate::import) fn place(&self, at: usize) -> Option<Place> {
+        let after = self.places.partition_point(|(begin, _)| *begin <= at);
+        let (_, place) = self.places.get(after.checked_sub(1)?)?;
+        Some(*place)
+    }
+}
 
 /// The text so far.
 #[derive(Default)]
 pub(super) struct Output {
     text: String,
+    /// For parts of the text where they begin, in bytes, and the place in the document.
+    places: Vec<(usize, Place)>,
 }
 
 impl Output {
@@ -30,8 +50,16 @@ impl Output {
         }
     }
 
-    pub(super) fn into_text(self) -> String {
-        self.text
+    /// Notes that what follows is of a place in the document.
+    pub(super) fn at(&mut self, place: Place) {
+        self.places.push((self.text.len(), place));
+    }
+
+    pub(super) fn into_written(self) -> Written {
+        Written {
+            text: self.text,
+            places: self.places,
+        }
     }
 
     /// Writes a key with a value that is TOML already.

@@ -8,6 +8,7 @@ use crate::import::plan::{Asked, Handler, Respond, Route, Rule, Settings, Tokens
 
 pub(super) fn route(out: &mut Output, route: &Route) {
     out.blank();
+    out.at(route.place);
     out.table("[[groups.routes]]");
     out.set("path", &quoted(&route.path));
     match &route.handler {
