@@ -8,6 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use scopegate::decision::Reason;
+use scopegate::telemetry::Label as _;
+
 use crate::import_served::Served;
 use crate::import_table::{DIRECTORY, Table};
 use crate::support::scopegate;
@@ -165,5 +168,27 @@ fn every_file_belongs_to_a_table() {
             table.document == name || snapshots.any(|snapshot| snapshot == name)
         });
         assert!(is_known, "{name} belongs to no table");
+    }
+}
+
+// A reason that is new, and about a token, has to be among those of `UNAUTHORIZED`.
+#[test]
+fn unauthorized_is_for_each_refusal_of_a_token() {
+    let name = "rest-gateway-responses.toml";
+    let toml = fs::read_to_string(Path::new(DIRECTORY).join(name)).unwrap();
+    let after = toml
+        .split_once("# The gateway response UNAUTHORIZED.")
+        .unwrap()
+        .1;
+    let line = after
+        .lines()
+        .find(|line| line.starts_with("for = "))
+        .unwrap();
+    let is_named = |name: &str| line.contains(&format!("\"{name}\""));
+    for reason in Reason::ALL {
+        let others = [Reason::SeveralTokens, Reason::InsufficientScope];
+        let is_of_token = reason.status() == 401 || others.contains(reason);
+        let has_reason = is_named(reason.name()) || is_named(reason.code());
+        assert_eq!(has_reason, is_of_token, "{}", reason.name());
     }
 }

@@ -76,6 +76,7 @@ mod impersonation;
 mod import;
 mod import_credentials;
 mod import_guide;
+mod import_fuzz;
 mod import_oracle;
 mod import_property;
 mod import_refused;
