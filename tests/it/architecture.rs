@@ -21,14 +21,8 @@ const ARROWS: &[(&str, &str)] = &[
         "server proxy decision token issuer upstream net tls config snapshot reload admin \
          telemetry carry_over clock",
     ),
-    (
-        "server",
-        "proxy snapshot config net tls telemetry clock",
-    ),
-    (
-        "admin",
-        "proxy snapshot config web telemetry clock",
-    ),
+    ("server", "proxy snapshot config net tls telemetry clock"),
+    ("admin", "proxy snapshot config web telemetry clock"),
     ("reload", "snapshot config telemetry"),
     (
         "proxy",
