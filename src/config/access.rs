@@ -231,6 +231,7 @@ impl Access for RouteMethod {
     fn admits_all_of(&self, other: &Self) -> bool {
         self.class == other.class
             || self.requirement == Requirement::Public
+            || other.is_denied()
             || self.requirement.admits_all_of(&other.requirement)
                 && self.callers.take_all_of(&other.callers)
     }

@@ -77,7 +77,8 @@ impl Trial<'_> {
                 rule.value.same_upstream(&found.value)
                     && found.value.passes & !rule.value.passes != 0
             }
-            _ => self.is_of_upstream(other),
+            // A denied rule admits no caller whom a pattern without the method could refuse.
+            _ => !found.value.is_denied() && self.is_of_upstream(other),
         };
         is_stricter
             && !rule.pattern.matches(&raw)

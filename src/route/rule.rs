@@ -88,14 +88,15 @@ pub(super) fn rule_of_same_upstream<T: Access>(
 }
 
 /// Returns whether the rules of one pattern refuse, for a method, a caller that a rule of the same
-/// upstream admits. A pattern that lacks the method admits no caller.
+/// upstream admits. A pattern that lacks the method admits no caller, and neither does a denied rule:
+/// nothing is stricter than that.
 pub(super) fn refuses<T: Access>(
     shared: &[usize],
     rules: &[Rule<T>],
     method: &Method,
     other: &Rule<T>,
 ) -> bool {
-    if rule_of_same_upstream(shared, rules, other).is_none() {
+    if other.value.is_denied() || rule_of_same_upstream(shared, rules, other).is_none() {
         return false;
     }
     match rule_for_method(shared, method, rules).and_then(|index| rules.get(index)) {
