@@ -50,6 +50,7 @@ mod drain;
 mod endings;
 mod error_responses;
 mod event_log;
+mod every_key;
 mod examples;
 mod explain;
 mod explain_input;

@@ -32,6 +32,10 @@ impl Request {
         Self::new("GET", target)
     }
 
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
     /// Adds a field. `Host` and the framing are added by the client unless they are given here.
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
