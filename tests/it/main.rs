@@ -90,6 +90,7 @@ mod large;
 mod limits;
 mod lint;
 mod listeners;
+mod locked;
 mod logged_tokens;
 mod many_clients;
 mod mapping;
