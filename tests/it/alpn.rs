@@ -196,6 +196,38 @@ fn no_early_data_is_taken() {
     );
 }
 
+// A session remembers whether its client had shown a certificate, and not whether that certificate is
+// still good, or whether one was asked for then.
+#[test]
+fn where_certificates_are_asked_for_no_session_is_resumed() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let (server, caller) = (root.sign(&["a.test"]), root.sign(&["caller"]));
+    for client_auth in ["required", "optional"] {
+        let tls = format!("client_auth = \"{client_auth}\"\nclient_ca_file = \"clients.pem\"\n");
+        let files = [("clients.pem", &*root.pem)];
+        let gateway = Gateway::secured(&upstream, &[("a", &server)], &tls, &files);
+        let versions = [&rustls::version::TLS12, &rustls::version::TLS13];
+        for version in versions {
+            // Both connections share what the server has given them.
+            let config = root.client_of(Some(&caller), &[version]);
+            for _ in 0..2 {
+                let mut stream = connect(gateway.address(), "a.test", config.clone());
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+                    .unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).unwrap();
+                assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+                assert_eq!(
+                    stream.conn.handshake_kind(),
+                    Some(HandshakeKind::Full),
+                    "{client_auth}"
+                );
+            }
+        }
+    }
+}
+
 /// The first message of a client that speaks this version at most (RFC 5246 §7.4.1.2), with what it
 /// could agree on.
 fn hello(version: u8) -> Vec<u8> {

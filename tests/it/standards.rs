@@ -104,6 +104,44 @@ fn every_requirement_names_a_test_or_says_that_there_is_none() {
     assert!(silent.is_empty(), "{silent:?}");
 }
 
+/// Returns what the table of the attacks has to say of an entry.
+fn state(entry: &str) -> String {
+    let tests: BTreeSet<_> = tests(entry).into_iter().collect();
+    let count = match tests.len() {
+        0 if entry.contains("Does not apply:") => return "does not apply".to_owned(),
+        0 => return "**held by nothing**".to_owned(),
+        1 => "1 test".to_owned(),
+        many => format!("{many} tests"),
+    };
+    let is_partial = ["Not held:", "Held in part:"]
+        .iter()
+        .any(|words| entry.contains(words));
+    match is_partial {
+        true => format!("in part, by {count}"),
+        false => format!("held by {count}"),
+    }
+}
+
+// Whoever reads the table alone is not told of more than there is.
+#[test]
+fn the_table_of_the_attacks_tells_what_holds_each() {
+    let page = page(ATTACKS);
+    let rows: Vec<_> = entries(&page)
+        .into_iter()
+        .filter(|(id, _)| id.starts_with("row-"))
+        .collect();
+    for (id, entry) in &rows {
+        let entry = entry.split("\n## ").next().unwrap_or_default();
+        let (number, name) = entry.lines().next().unwrap().split_once(". ").unwrap();
+        let line = format!("| [{number}](#{id}) | {name} | {} |", state(entry));
+        assert!(page.contains(&line), "missing: {line}");
+        let says_nothing_holds_it = entry.contains("Held by nothing");
+        let has_no_test = state(entry) == "**held by nothing**";
+        assert_eq!(says_nothing_holds_it, has_no_test, "{id}");
+    }
+    assert!(rows.len() > 30, "its rows are not found");
+}
+
 #[test]
 fn the_pages_have_every_entry_once() {
     let (requirements, attacks) = (page(REQUIREMENTS), page(ATTACKS));
@@ -128,8 +166,8 @@ fn the_pages_have_every_entry_once() {
         .into_iter()
         .map(|(id, _)| id.to_owned())
         .collect();
-    let rows = (1..=25).map(|number| format!("row-{number}"));
-    let advisories = (1..=21).map(|number| format!("advisory-{number}"));
+    let rows = (1..=37).map(|number| format!("row-{number}"));
+    let advisories = (1..=25).map(|number| format!("advisory-{number}"));
     for id in rows.chain(advisories) {
         assert!(ids.contains(&id), "{id}");
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 
 use super::{Gateway, Upstream};
 
@@ -61,9 +63,18 @@ impl Authority {
 
     /// Returns the configuration of a client that trusts this root and presents `own`.
     pub(crate) fn client(&self, own: Option<&Identity>) -> ClientConfig {
+        self.client_of(own, rustls::DEFAULT_VERSIONS)
+    }
+
+    /// Returns the configuration of such a client that speaks these versions of TLS.
+    pub(crate) fn client_of(
+        &self,
+        own: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(self.roots());
         match own {
