@@ -139,6 +139,22 @@ fn an_integration_that_cannot_be_reached_is_denied() {
         ),
         ("{type: http_proxy, uri: 'http://{p}/p'}", "unusable-uri"),
         ("{type: http_proxy}", "unusable-uri"),
+        // What no rewrite can be. Fuzzing found that such an import failed as a defect.
+        ("{type: http_proxy, uri: 'http://h//p'}", "unusable-uri"),
+        ("{type: http_proxy, uri: 'http://h/a//'}", "unusable-uri"),
+        (
+            "{type: http_proxy, uri: 'http://h/p?a=1&a=2'}",
+            "unusable-uri",
+        ),
+        (
+            "{type: http_proxy, uri: 'http://h/p?%ff=1'}",
+            "unusable-uri",
+        ),
+        (
+            "{type: http_proxy, uri: 'http://h/%2e%2e/p'}",
+            "unusable-uri",
+        ),
+        ("{type: http_proxy, uri: 'http://h/a%2Fb'}", "unusable-uri"),
         (
             "{type: http_proxy, uri: !Sub 'http://${h}'}",
             "unusable-uri",
