@@ -65,6 +65,9 @@ pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod dev;
+#[cfg(test)]
+#[path = "../tests/fuzz/harness/mod.rs"]
+mod fuzz;
 pub mod gateway;
 pub mod import;
 pub mod issuer;

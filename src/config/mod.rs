@@ -8,6 +8,8 @@
 mod access;
 mod context;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod language;
 mod links;
 mod load;

@@ -8,6 +8,8 @@ pub mod document;
 mod error;
 mod finding;
 mod foreign;
+#[cfg(test)]
+mod fuzz;
 mod gather;
 mod heading;
 pub mod lint;

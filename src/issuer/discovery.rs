@@ -30,9 +30,9 @@ const ABSENCES: [StatusCode; 5] = [
 
 /// The members of the metadata that are used; all others are ignored.
 #[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    jwks_uri: String,
+pub(super) struct Metadata {
+    pub(super) issuer: String,
+    pub(super) jwks_uri: String,
 }
 
 /// An error that leaves an issuer's key set without an address.
@@ -149,7 +149,7 @@ impl DiscoveryError {
     }
 }
 
-fn jwks_uri(
+pub(super) fn jwks_uri(
     metadata: &Metadata,
     entry: &IssuerSettings,
     nearness: Nearness,

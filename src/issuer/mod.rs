@@ -11,6 +11,8 @@ mod entry;
 mod entry_handle;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod fuzz;
 mod jwk;
 mod jwks;
 mod key;

@@ -104,3 +104,5 @@ impl io::Write for Bounded {
 mod answer_tests;
 #[cfg(test)]
 mod event_tests;
+#[cfg(test)]
+mod fuzz;

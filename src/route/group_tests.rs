@@ -7,7 +7,7 @@ use http::Method;
 
 use super::reference_tests::{Reference, Verdict, rules_again};
 use super::tolerance_tests::{Reading, decode, is_told, paths, readings, spelled};
-use super::trial::{EVERY, GATEWAY, Line, Numbers, rule, target};
+use super::trial::{Draw as _, EVERY, GATEWAY, Line, Numbers, rule, target};
 use super::{Access as _, Rule, Table};
 
 /// Patterns that differ from each other to every reader.

@@ -17,6 +17,8 @@ mod tolerant;
 mod tree;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod group_tests;
 #[cfg(test)]
 mod reference_tests;

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::marks::Mark;
 use super::reference_tests::specificity_of;
-use super::trial::{Line, Numbers, rule, target};
+use super::trial::{Draw as _, Line, Numbers, rule, target};
 use super::{Miss, Pattern, Rule, Segment, Table};
 
 /// The steps by which readers fold a path. Each reader takes a set of them. Each of the first five
@@ -65,7 +65,7 @@ pub(super) fn decode(path: &str) -> String {
         .into_owned()
 }
 
-fn decode_to_the_end(path: &str) -> String {
+pub(super) fn decode_to_the_end(path: &str) -> String {
     let next = decode(path);
     if next == path {
         next
@@ -220,7 +220,7 @@ fn folded(pattern: &str, folds: u32) -> Pattern {
     Pattern::parse(&text).unwrap()
 }
 
-const PATTERNS: [&str; 17] = [
+pub(super) const PATTERNS: [&str; 17] = [
     "/admin.",
     "/admin",
     "/Admin",
@@ -327,11 +327,22 @@ pub(super) fn spelled(pattern: &Pattern) -> u32 {
 }
 
 /// A path and its readings.
-struct Case {
+pub(super) struct Case {
     path: String,
     raw: Vec<String>,
     readings: BTreeSet<Reading>,
     forms: Vec<BTreeSet<Form>>,
+}
+
+impl Case {
+    pub(super) fn new(path: String) -> Self {
+        Self {
+            raw: path[1..].split('/').map(decode).collect(),
+            readings: readings(&path),
+            forms: path[1..].split('/').map(forms).collect(),
+            path,
+        }
+    }
 }
 
 /// The relation of three patterns to a path.
@@ -433,7 +444,7 @@ pub(super) fn is_told(path: &str, found: &Pattern, other: &str) -> bool {
 
 /// Checks that no reader of any path finds a stricter rule than the table. Returns the number of
 /// paths that the table lets through and the number that it refuses.
-fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
+pub(super) fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
     let patterns = texts.map(|text| Pattern::parse(text).unwrap());
     let facts: Vec<_> = cases
         .iter()
@@ -542,13 +553,7 @@ const MOST_TABLES: usize = 32;
 
 #[test]
 fn no_reader_finds_a_stricter_rule_than_the_one_that_spoke() {
-    let case = |path: String| Case {
-        raw: path[1..].split('/').map(decode).collect(),
-        readings: readings(&path),
-        forms: path[1..].split('/').map(forms).collect(),
-        path,
-    };
-    let cases: Vec<_> = paths().into_iter().map(case).collect();
+    let cases: Vec<_> = paths().into_iter().map(Case::new).collect();
     let mut numbers = Numbers(11);
     let all = triples();
     let triples: Vec<_> = (0..MOST_TABLES).map(|_| *numbers.one_of(&all)).collect();

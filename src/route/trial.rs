@@ -5,6 +5,7 @@ use http::Method;
 use super::{
     Access, Ambiguities, Ambiguity, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target,
 };
+use crate::fuzz::Choices;
 
 /// The upstream of a rule that refuses every request and names no upstream: every one.
 pub(super) const EVERY: usize = usize::MAX;
@@ -74,18 +75,29 @@ pub(super) fn target<'r>(method: &'r Method, host: Option<&'r str>, path: &'r st
     }
 }
 
+/// A source of choices.
+pub(super) trait Draw {
+    fn below(&mut self, bound: usize) -> usize;
+
+    fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len())]
+    }
+}
+
 /// A pseudo-random sequence (xorshift) with a fixed seed, so that a failure can be reproduced.
 pub(super) struct Numbers(pub(super) u64);
 
-impl Numbers {
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+impl Draw for Numbers {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
+}
 
-    pub(super) fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
+impl Draw for Choices<'_> {
+    fn below(&mut self, bound: usize) -> usize {
+        Choices::below(self, bound)
     }
 }

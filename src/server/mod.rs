@@ -6,6 +6,8 @@ mod connections;
 mod descriptors;
 mod end;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod inherited;
 mod listener;

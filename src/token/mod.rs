@@ -12,6 +12,8 @@ mod excerpt;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod forwarded;
+#[cfg(test)]
+mod fuzz;
 mod header;
 mod jwt;
 mod kind;

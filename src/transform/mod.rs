@@ -3,6 +3,8 @@
 
 mod cors;
 mod field_names;
+#[cfg(test)]
+mod fuzz;
 mod header_rules;
 mod impersonation;
 mod origin;

@@ -7,6 +7,8 @@
 //! elements after it.
 
 mod element;
+#[cfg(test)]
+mod fuzz;
 mod hop;
 
 use std::net::IpAddr;

@@ -6,6 +6,8 @@
 //! `websocket`; no bytes are relayed before the upstream's 101 (attacks.md#row-18).
 
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod tunnel;
 
 use std::cell::{Cell, RefCell};

@@ -6,6 +6,8 @@ mod bare;
 mod context;
 mod drive;
 mod flood_guard;
+#[cfg(test)]
+mod fuzz;
 mod head;
 mod http1;
 mod http2;

@@ -21,7 +21,7 @@ const RESPONSES: u64 = 4000;
 
 /// The result of reading a response.
 #[derive(Debug, PartialEq)]
-enum Read {
+pub(super) enum Read {
     Refused(String),
     /// The head was accepted, and the body failed.
     Broken(String),
@@ -47,7 +47,7 @@ async fn answer(far: &mut UnixStream, bytes: &[u8]) {
     let _ = far.shutdown().await;
 }
 
-async fn read_here(upstream: &Arc<Upstream>, method: &Method, bytes: &[u8]) -> Read {
+pub(super) async fn read_here(upstream: &Arc<Upstream>, method: &Method, bytes: &[u8]) -> Read {
     let (mut http1, mut far) = connection(upstream);
     let mut request = get(method.clone());
     let read = async {
@@ -63,7 +63,7 @@ async fn read_here(upstream: &Arc<Upstream>, method: &Method, bytes: &[u8]) -> R
     tokio::join!(read, answer(&mut far, bytes)).0
 }
 
-async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
+pub(super) async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
     let (near, mut far) = UnixStream::pair().unwrap();
     let (mut sender, driver) = hyper_http1::handshake(TokioIo::new(near)).await.unwrap();
     let driver = spawn_local(driver);
@@ -131,7 +131,8 @@ impl Sample<'_> {
     }
 
     fn has_no_body(&self) -> bool {
-        *self.method == Method::HEAD || self.text.contains(".1 204") || self.text.contains(".1 304")
+        let has_status = |status| self.text.contains(&format!(".1 {status}"));
+        *self.method == Method::HEAD || [101, 204, 304].into_iter().any(has_status)
     }
 }
 
@@ -332,7 +333,7 @@ fn response(numbers: &mut Numbers) -> Vec<u8> {
 
 /// Compares the two results. Returns the rule by which this parser was stricter, or an error if
 /// they differ otherwise.
-fn judge(
+pub(super) fn judge(
     method: &Method,
     bytes: &[u8],
     here: &Read,

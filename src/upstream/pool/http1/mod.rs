@@ -506,6 +506,8 @@ where
 #[cfg(test)]
 mod again_tests;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod hyper_tests;
 #[cfg(test)]
 pub(super) mod tests;
