@@ -1,6 +1,6 @@
 //! An upstream that can be killed, paused, and made to reset its connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -31,25 +31,60 @@ pub(crate) struct Backend {
 struct State {
     mode: Mode,
     connections: Vec<TcpStream>,
-    /// The number of arrivals of each POST.
-    posts: HashMap<String, usize>,
+}
+
+/// The POSTs that have arrived. The last ones are known by their ids: a request is sent again
+/// within seconds, and a day of ids would fill the memory.
+#[derive(Default)]
+pub(crate) struct Posts {
+    arrivals: HashMap<String, usize>,
+    /// The ids of `arrivals`, the oldest first.
+    order: VecDeque<String>,
+    total: usize,
+    repeated: usize,
+}
+
+impl Posts {
+    const KNOWN: usize = 200_000;
+
+    fn add(&mut self, id: String) {
+        let count = self.arrivals.entry(id.clone()).or_default();
+        *count += 1;
+        match *count {
+            1 => self.total += 1,
+            2 => self.repeated += 1,
+            _ => {}
+        }
+        if *count == 1 {
+            self.order.push_back(id);
+        }
+        if self.order.len() > Self::KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.arrivals.remove(&oldest);
+        }
+    }
+
+    /// Returns the number of POSTs that arrived, and of those that arrived more than once.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.total, self.repeated)
+    }
 }
 
 impl Backend {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(posts: Arc<Mutex<Posts>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = State {
             mode: Mode::Serve,
             connections: Vec::new(),
-            posts: HashMap::new(),
         };
         let backend = Self {
             address,
             state: Arc::new(Mutex::new(state)),
         };
         let state = backend.state.clone();
-        thread::spawn(move || live(&state, listener, address));
+        thread::spawn(move || live(&state, &posts, listener, address));
         backend
     }
 
@@ -62,23 +97,14 @@ impl Backend {
             }
         }
     }
-
-    /// Returns the number of POSTs that arrived, and of those that arrived more than once.
-    pub(crate) fn posts(&self) -> (usize, usize) {
-        let state = self.state.lock().unwrap();
-        (
-            state.posts.len(),
-            state.posts.values().filter(|count| **count > 1).count(),
-        )
-    }
-
-    /// Returns the ids of the POSTs that arrived.
-    pub(crate) fn post_ids(&self) -> Vec<String> {
-        self.state.lock().unwrap().posts.keys().cloned().collect()
-    }
 }
 
-fn live(state: &Arc<Mutex<State>>, listener: TcpListener, address: SocketAddr) {
+fn live(
+    state: &Arc<Mutex<State>>,
+    posts: &Arc<Mutex<Posts>>,
+    listener: TcpListener,
+    address: SocketAddr,
+) {
     let mut listening = Some(listener);
     loop {
         let dead = state.lock().unwrap().mode == Mode::Dead;
@@ -90,8 +116,8 @@ fn live(state: &Arc<Mutex<State>>, listener: TcpListener, address: SocketAddr) {
             Some(listener) => {
                 listener.set_nonblocking(true).unwrap();
                 while let Ok((stream, _)) = listener.accept() {
-                    let state = state.clone();
-                    thread::spawn(move || serve(&state, stream));
+                    let (state, posts) = (state.clone(), posts.clone());
+                    thread::spawn(move || serve(&state, &posts, stream));
                 }
             }
         }
@@ -99,7 +125,7 @@ fn live(state: &Arc<Mutex<State>>, listener: TcpListener, address: SocketAddr) {
     }
 }
 
-fn serve(state: &Mutex<State>, stream: TcpStream) {
+fn serve(state: &Mutex<State>, posts: &Mutex<Posts>, stream: TcpStream) {
     stream.set_nonblocking(false).unwrap();
     let Ok(copy) = stream.try_clone() else { return };
     {
@@ -113,7 +139,7 @@ fn serve(state: &Mutex<State>, stream: TcpStream) {
     let mut reader = BufReader::new(stream);
     while let Some((method, id)) = read(&mut reader) {
         if method == "POST" {
-            *state.lock().unwrap().posts.entry(id.clone()).or_default() += 1;
+            posts.lock().unwrap().add(id.clone());
         }
         loop {
             let mode = state.lock().unwrap().mode;

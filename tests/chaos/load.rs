@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Version};
@@ -19,6 +19,8 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::latency::Windows;
 
 /// The time after which an answer counts as lost.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -37,6 +39,9 @@ pub(crate) enum Kind {
     /// With a token that another key has signed: 401.
     Forged,
 }
+
+/// The status, the echo and the body of an answer, or what went wrong.
+type Outcome = Result<(StatusCode, String, String), String>;
 
 const KINDS: [Kind; 6] = [
     Kind::Get,
@@ -84,7 +89,7 @@ impl Seen {
         }
     }
 
-    fn note(&self, kind: Kind, id: &str, outcome: Result<(StatusCode, String, String), String>) {
+    fn note(&self, kind: Kind, id: &str, outcome: Outcome) {
         let text = match &outcome {
             Ok((status, ..)) => status.as_u16().to_string(),
             Err(error) => error.clone(),
@@ -135,56 +140,83 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
     }
 }
 
-/// Starts a client. `version` is the HTTP version that it speaks.
-pub(crate) fn client(
-    number: usize,
-    version: Version,
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
-    tokens: Arc<Tokens>,
-    seen: Arc<Seen>,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let work = async move {
-            let mut sender = None;
-            for count in 0.. {
-                if seen.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                let kind = KINDS[count % KINDS.len()];
-                let id = format!("{}-{number}-{count}", seen.run);
-                let mut outcome = Err("not sent".to_owned());
-                // If the gateway ended the connection between two requests, nothing was lost.
-                for _ in 0..2 {
-                    if sender.is_none() {
-                        sender = connect(version, address, &tls)
-                            .await
-                            .map_err(|error| outcome = Err(error))
-                            .ok();
-                    }
-                    let Some(open) = &mut sender else { continue };
-                    match exchange(open, version, kind, &id, &tokens).await {
-                        Exchange::Answered(answer) => {
-                            outcome = Ok(answer);
-                            break;
-                        }
-                        Exchange::Unsent => sender = None,
-                        Exchange::Failed(error) => {
-                            sender = None;
-                            outcome = Err(error);
-                            break;
-                        }
-                    }
-                }
-                seen.note(kind, &id, outcome);
+/// A client that sends one request after the other, over one connection at a time.
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    /// The HTTP version that it speaks.
+    pub(crate) version: Version,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Arc<ClientConfig>,
+    /// The tokens of the moment.
+    pub(crate) tokens: Arc<Mutex<Arc<Tokens>>>,
+    pub(crate) seen: Arc<Seen>,
+    /// The time from the start of one request to that of the next.
+    pub(crate) interval: Duration,
+    /// Where the times of answers are noted.
+    pub(crate) windows: Option<Arc<Windows>>,
+}
+
+impl Client {
+    /// Starts the client on a thread of its own.
+    pub(crate) fn start(self) -> JoinHandle<()> {
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            LocalSet::new().block_on(&runtime, self.work());
+        })
+    }
+
+    async fn work(self) {
+        let mut sender = None;
+        for count in 0.. {
+            if self.seen.stop.load(Ordering::Relaxed) {
+                return;
             }
+            let kind = KINDS[count % KINDS.len()];
+            let id = format!("{}-{}-{count}", self.seen.run, self.number);
+            let start = Instant::now();
+            let outcome = self.send(&mut sender, kind, &id).await;
+            self.note_time(kind, &outcome, start.elapsed());
+            self.seen.note(kind, &id, outcome);
+            tokio::time::sleep_until((start + self.interval).into()).await;
+        }
+    }
+
+    async fn send(&self, sender: &mut Option<Sender>, kind: Kind, id: &str) -> Outcome {
+        let tokens = self.tokens.lock().unwrap().clone();
+        let mut outcome = Err("not sent".to_owned());
+        // If the gateway ended the connection between two requests, nothing was lost.
+        for _ in 0..2 {
+            if sender.is_none() {
+                match connect(self.version, self.address, &self.tls).await {
+                    Ok(open) => *sender = Some(open),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            let Some(open) = sender else { continue };
+            match exchange(open, self.version, kind, id, &tokens).await {
+                Exchange::Answered(answer) => return Ok(answer),
+                Exchange::Unsent => *sender = None,
+                Exchange::Failed(error) => {
+                    *sender = None;
+                    return Err(error);
+                }
+            }
+        }
+        outcome
+    }
+
+    fn note_time(&self, kind: Kind, outcome: &Outcome, time: Duration) {
+        let (Some(windows), Ok((status, ..))) = (&self.windows, outcome) else {
+            return;
         };
-        LocalSet::new().block_on(&runtime, work);
-    })
+        let is_own = matches!(kind, Kind::Anonymous | Kind::Denied | Kind::Forged);
+        if is_own || *status == StatusCode::OK {
+            windows.add(is_own, time);
+        }
+    }
 }
 
 async fn connect(

@@ -1,11 +1,14 @@
 //! Constant load while everything around the gateway fails: upstreams are killed, paused and reset,
-//! the issuer goes away, the configuration is rewritten each second, with errors in between, and
-//! certificates are rotated.
+//! the issuer goes away and replaces its signing key, the configuration is rewritten each second,
+//! with errors in between, and certificates are rotated.
 //!
 //! At the end no request is lost that was safe to send again, no verdict was wrong, no POST arrived
 //! twice, and the memory is back to its first size.
 //!
 //!     cargo test --test chaos              # 60 seconds; CHAOS_SECONDS says otherwise
+//!
+//! With SOAK_SECONDS the same goes on for hours, at a moderate rate, and shows whether anything
+//! grows: `tests/chaos/soak.sh`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,321 +23,177 @@
 mod keys;
 
 mod backend;
+mod issuer;
+mod latency;
 mod load;
+mod process;
+mod scene;
+mod soak;
+mod trend;
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use http::Version;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
 
-use backend::{Backend, Mode};
-use keys::{Key, Token};
-use load::{Seen, Tokens, client};
+use backend::Mode;
+use latency::Windows;
+use load::{Client, Seen};
+use process::Process;
+use scene::Scene;
 
-/// The length of a pause. It is shorter than the response timeout, so that waiting requests are
-/// answered.
-const PAUSE: Duration = Duration::from_millis(700);
-const ISSUER: &str = "https://idp.test/";
+/// The requests that each client of a soak sends in a second, unless SOAK_RATE says otherwise.
+const SOAK_RATE: u32 = 25;
 
 fn main() {
-    let seconds = std::env::var("CHAOS_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(60);
     let directory = tempfile::tempdir().unwrap();
     let scene = Scene::new(directory.path());
     scene.write_certificate();
     scene.write_config(0);
-    let mut gateway = start(&directory.path().join("gateway.toml"));
-    let (address, pid) = (scene.address, gateway.id());
-    wait_for(address);
-
-    let tokens = Arc::new(scene.tokens());
-    run(&scene, &tokens, Duration::from_secs(5), false);
-    let before = settled_memory(pid);
-    let seen = run(&scene, &tokens, Duration::from_secs(seconds), true);
-    let after = settled_memory(pid);
-
-    println!("{} requests in {seconds} s:", seen.total());
-    seen.print();
-    let (posts, mut replayed) = scene.posts();
-    replayed += scene.replayed_elsewhere();
-    println!("POSTs that arrived: {posts}; more than once: {replayed}");
-    println!("resident memory: {before} KiB before, {after} KiB after");
-    let status = terminate(&mut gateway);
+    let gateway = Process::start(&directory.path().join("gateway.toml"), scene.address);
+    match number("SOAK_SECONDS") {
+        Some(seconds) => {
+            let rate = number("SOAK_RATE").unwrap_or(SOAK_RATE);
+            soak::soak(&scene, &gateway, Duration::from_secs(seconds.into()), rate);
+        }
+        None => chaos(&scene, &gateway, number("CHAOS_SECONDS").unwrap_or(60)),
+    }
+    let status = gateway.terminate();
     println!("exit: {status}");
-
-    assert!(seen.total() > 1000, "too little load to tell anything");
-    assert_eq!(
-        seen.lost.load(Ordering::Relaxed),
-        0,
-        "requests that were safe to repeat were lost"
-    );
-    assert_eq!(seen.wrong.load(Ordering::Relaxed), 0, "verdicts were wrong");
-    assert_eq!(
-        seen.mixed.load(Ordering::Relaxed),
-        0,
-        "answers reached another request"
-    );
-    assert_eq!(replayed, 0, "POSTs were repeated");
-    assert!(after <= before * 5 / 4 + 8 * 1024, "memory has grown");
     assert!(status.success());
 }
 
-/// Everything around the gateway.
-struct Scene {
-    directory: std::path::PathBuf,
-    address: SocketAddr,
-    backends: Vec<Backend>,
-    issuer: SocketAddr,
-    issuer_is_up: Arc<AtomicBool>,
-    key: Key,
-    authority: CertifiedIssuer<'static, KeyPair>,
+/// Returns the number in a variable of the environment.
+fn number(name: &str) -> Option<u32> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+    )
 }
 
-impl Scene {
-    fn new(directory: &Path) -> Self {
-        let key = Key::p256("key-1");
-        let issuer_is_up = Arc::new(AtomicBool::new(true));
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+/// Runs as much load as the clients can make.
+fn chaos(scene: &Scene, gateway: &Process, seconds: u32) {
+    let load = Load::calm(Duration::from_secs(5));
+    load.run(scene);
+    let before = gateway.settled_memory();
+    let load = Load::in_trouble(Duration::from_secs(seconds.into()));
+    let seen = load.run(scene);
+    let after = gateway.settled_memory();
+
+    println!("{} requests in {seconds} s:", seen.total());
+    seen.print();
+    println!("resident memory: {before} KiB before, {after} KiB after");
+    check(scene, &seen);
+    assert!(after <= before * 5 / 4 + 8 * 1024, "memory has grown");
+}
+
+/// Panics if a request was lost or mixed up, a verdict was wrong, or a POST was repeated.
+fn check(scene: &Scene, seen: &Seen) {
+    let (posts, repeated) = scene.posts.lock().unwrap().counts();
+    println!("POSTs that arrived: {posts}; more than once: {repeated}");
+    assert!(seen.total() > 1000, "too little load to tell anything");
+    let counters = [
+        (&seen.lost, "requests that were safe to repeat were lost"),
+        (&seen.wrong, "verdicts were wrong"),
+        (&seen.mixed, "answers reached another request"),
+    ];
+    for (counter, fault) in counters {
+        assert_eq!(counter.load(Ordering::Relaxed), 0, "{fault}");
+    }
+    assert_eq!(repeated, 0, "POSTs were repeated");
+}
+
+/// A load for some time, from four clients of HTTP/1.1 and four of HTTP/2.
+struct Load {
+    /// The prefix of the ids of its requests.
+    name: &'static str,
+    time: Duration,
+    /// Whether everything around the gateway fails meanwhile.
+    has_trouble: bool,
+    /// The time from one request of a client to the next; zero for as many as it can make.
+    interval: Duration,
+    windows: Option<Arc<Windows>>,
+}
+
+impl Load {
+    fn calm(time: Duration) -> Self {
         Self {
-            directory: directory.to_owned(),
-            address: free_address(),
-            backends: (0..3).map(|_| Backend::start()).collect(),
-            issuer: issuer(&key, &issuer_is_up),
-            issuer_is_up,
-            key,
-            authority,
+            name: "calm",
+            time,
+            has_trouble: false,
+            interval: Duration::ZERO,
+            windows: None,
         }
     }
 
-    /// Writes a new certificate.
-    fn write_certificate(&self) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        replace(&self.directory.join("tls.key"), &key.serialize_pem());
-        replace(&self.directory.join("tls.pem"), &certificate.pem());
-    }
-
-    /// Writes a configuration with the same verdicts as all others; every third one is invalid.
-    fn write_config(&self, number: usize) {
-        let endpoints: Vec<_> = self
-            .backends
-            .iter()
-            .map(|backend| format!("\"http://{}\"", backend.address))
-            .collect();
-        let broken = if number % 3 == 2 {
-            "[[routes]]\npath = \"/broken\"\nscops = \"x\"\n"
-        } else {
-            ""
-        };
-        let text = format!(
-            "[server]\nlisten = \"{}\"\nadmin = \"off\"\nworkers = 2\n\
-             [server.tls]\ncertificates = [{{ cert_file = \"tls.pem\", key_file = \"tls.key\" }}]\n\
-             [issuers.idp]\nissuer = \"{ISSUER}\"\njwks_uri = \"http://{}/keys\"\naudience = \"api\"\n\
-             refresh = \"1s\"\nrefresh_min = \"1s\"\ncooldown = \"1s\"\n\
-             [upstreams.orders]\nendpoints = [{}]\nretries = 2\nretry_percent = 100\nresponse_timeout = \"5s\"\n\
-             [defaults]\nupstream = \"orders\"\n\
-             [[routes]]\npath = \"/orders\"\nmethods = {{ GET = \"orders.read\", POST = \"orders.read\" }}\n\
-             [[routes]]\npath = \"/number/{number}\"\npublic = true\n{broken}",
-            self.address,
-            self.issuer,
-            endpoints.join(", "),
-        );
-        replace(&self.directory.join("gateway.toml"), &text);
-    }
-
-    fn tokens(&self) -> Tokens {
-        let good = Token::of(ISSUER, "orders.read").signed(&self.key);
-        let denied = Token::of(ISSUER, "orders.reads").signed(&self.key);
-        let forged = Token::of(ISSUER, "orders.read").signed(&Key::p256("key-1"));
-        Tokens {
-            good,
-            denied,
-            forged,
+    fn in_trouble(time: Duration) -> Self {
+        Self {
+            name: "trouble",
+            has_trouble: true,
+            ..Self::calm(time)
         }
     }
 
-    fn posts(&self) -> (usize, usize) {
-        let counts = self.backends.iter().map(Backend::posts);
-        counts.fold((0, 0), |(all, twice), (more, again)| {
-            (all + more, twice + again)
-        })
-    }
-
-    /// Returns the number of POSTs that arrived at more than one backend.
-    fn replayed_elsewhere(&self) -> usize {
-        let mut ids: Vec<_> = self.backends.iter().flat_map(Backend::post_ids).collect();
-        let all = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        all - ids.len()
-    }
-
-    /// Makes one backend after the other fail in each way in turn, with one change a second.
-    fn trouble(&self, second: usize) {
-        let modes = [Mode::Dead, Mode::Serve, Mode::Reset, Mode::Serve];
-        let backend = &self.backends[second / modes.len() % self.backends.len()];
-        backend.set(modes[second % modes.len()]);
-        if modes[second % modes.len()] == Mode::Serve {
-            let next = &self.backends[(second / modes.len() + 1) % self.backends.len()];
-            next.set(Mode::Pause);
-            thread::sleep(PAUSE);
-            next.set(Mode::Serve);
-        }
-        self.issuer_is_up.store(second % 10 < 5, Ordering::Relaxed);
-        self.write_config(second);
-        if second.is_multiple_of(2) {
-            self.write_certificate();
-        }
-    }
-}
-
-/// Runs the load for this time, with failures or without.
-fn run(scene: &Scene, tokens: &Arc<Tokens>, time: Duration, trouble: bool) -> Arc<Seen> {
-    let name = if trouble { "trouble" } else { "calm" };
-    let seen = Arc::new(Seen {
-        run: name,
-        ..Seen::default()
-    });
-    let mut roots = RootCertStore::empty();
-    roots.add(scene.authority.der().clone()).unwrap();
-    let tls = ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_root_certificates(roots)
-    .with_no_client_auth();
-    let tls = Arc::new(tls);
-    let versions = [Version::HTTP_11, Version::HTTP_2];
-    let clients: Vec<_> = (0..8)
-        .map(|number| {
-            let version = versions[number % versions.len()];
-            client(
+    fn run(&self, scene: &Scene) -> Arc<Seen> {
+        let seen = Arc::new(Seen {
+            run: self.name,
+            ..Seen::default()
+        });
+        let tls = Arc::new(trust(scene));
+        let versions = [Version::HTTP_11, Version::HTTP_2];
+        let mut clients = Vec::new();
+        for number in 0..8 {
+            let client = Client {
                 number,
-                version,
-                scene.address,
-                tls.clone(),
-                tokens.clone(),
-                seen.clone(),
-            )
-        })
-        .collect();
-    let until = Instant::now() + time;
-    for second in 0.. {
-        let next = Instant::now() + Duration::from_secs(1);
-        if trouble {
-            scene.trouble(second);
+                version: versions[number % versions.len()],
+                address: scene.address,
+                tls: tls.clone(),
+                tokens: scene.issuer.tokens(),
+                seen: seen.clone(),
+                interval: self.interval,
+                windows: self.windows.clone(),
+            };
+            clients.push(client.start());
         }
-        thread::sleep(next.saturating_duration_since(Instant::now()));
-        if Instant::now() >= until {
-            break;
+        self.wait(scene);
+        seen.stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().unwrap();
         }
+        seen
     }
-    for backend in &scene.backends {
-        backend.set(Mode::Serve);
-    }
-    seen.stop.store(true, Ordering::Relaxed);
-    clients
-        .into_iter()
-        .for_each(|client| client.join().unwrap());
-    seen
-}
 
-/// Starts an issuer that serves one key set while it is up, and closes connections while it is not.
-fn issuer(key: &Key, is_up: &Arc<AtomicBool>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let body = serde_json::json!({ "keys": [key.jwk()] }).to_string();
-    let is_up = is_up.clone();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            if is_up.load(Ordering::Relaxed) {
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-                    body.len()
-                );
-                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+    /// Makes trouble once a second until the time is over.
+    fn wait(&self, scene: &Scene) {
+        let until = Instant::now() + self.time;
+        for second in 0.. {
+            let next = Instant::now() + Duration::from_secs(1);
+            if self.has_trouble {
+                scene.trouble(second);
+            }
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            if Instant::now() >= until {
+                break;
             }
         }
-    });
-    address
-}
-
-fn start(config: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
-    command
-        .args(["run", "--config"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    command.stderr(fs::File::create(config.with_extension("log")).unwrap());
-    command.spawn().unwrap()
-}
-
-fn wait_for(address: SocketAddr) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < deadline, "the gateway does not listen");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Returns the resident memory in KiB when it has stopped changing.
-fn settled_memory(pid: u32) -> usize {
-    let read = || {
-        let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap_or_default();
-        line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
-    };
-    let mut last = read();
-    for _ in 0..20 {
-        thread::sleep(Duration::from_millis(250));
-        let now = read();
-        if now == last {
-            break;
+        for backend in &scene.backends {
+            backend.set(Mode::Serve);
         }
-        last = now;
     }
-    last
 }
 
-fn terminate(gateway: &mut Child) -> std::process::ExitStatus {
-    let pid = i32::try_from(gateway.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    gateway.wait().unwrap()
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
+/// Returns a configuration of TLS that trusts the authority of the scene.
+fn trust(scene: &Scene) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(scene.authority.der().clone()).unwrap();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
         .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-/// Replaces a file atomically.
-fn replace(path: &Path, text: &str) {
-    let new = path.with_extension("new");
-    fs::write(&new, text).unwrap();
-    fs::rename(new, path).unwrap();
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }

@@ -113,6 +113,7 @@ mod secure;
 mod service;
 mod shared_issuers;
 mod slow_readers;
+mod soak;
 mod sources;
 mod standards;
 mod streams;
