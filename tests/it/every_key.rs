@@ -108,6 +108,7 @@ const BY_SETTING: &[(&str, &[&str], &str)] = &[
     ),
     ("upstreams.ejection", &["*"], "failures"),
     ("upstreams.health", &["*"], "probes"),
+    ("upstreams.lambda", &["timeout"], "time"),
     (
         "defaults",
         &["response_timeout", "request_timeout", "idle_body"],
