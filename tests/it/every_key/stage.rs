@@ -233,6 +233,7 @@ impl Stage {
         let target = |path: &str| format!("{base}{path}");
         vec![
             Request::get(&target("/any-token")),
+            Request::get(&target("/authenticated")),
             Request::get(&target("/one-method")).field("Cookie", &cookie),
             Request::new("POST", &target("/one-method")).field("Cookie", &cookie),
             Request::get(&target("/hosted")).field("Host", "hosted.example.com"),
