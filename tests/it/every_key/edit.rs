@@ -114,7 +114,7 @@ impl Place {
             unreachable!("a key comes last")
         };
         let mut steps = before.iter();
-        let mut table = match steps.next() {
+        let table = match steps.next() {
             None => &mut changed,
             Some(first) => {
                 let Step::Key(first) = first else {
@@ -130,7 +130,6 @@ impl Place {
                 value.as_table_mut().unwrap()
             }
         };
-        let table: &mut Table = &mut table;
         match change {
             Change::Removed => drop(table.remove(key)),
             Change::To(value) => drop(table.insert(key.clone(), value)),

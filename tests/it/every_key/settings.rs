@@ -3,6 +3,7 @@
 use std::fs;
 
 use scopegate::config::Config;
+use scopegate::tls::Acceptor;
 use toml::Table;
 
 use super::edit::text_of;
@@ -23,9 +24,7 @@ pub(super) fn read(full: &Table) -> Option<String> {
 pub(super) fn shown(config: &Config) -> String {
     let listeners = config.server.listeners.iter();
     let acceptors = listeners.filter_map(|listener| listener.tls.as_ref());
-    let handshakes: Vec<_> = acceptors
-        .map(|acceptor| acceptor.handshake_timeout())
-        .collect();
+    let handshakes: Vec<_> = acceptors.map(Acceptor::handshake_timeout).collect();
     let secrets: Vec<_> = config
         .dev
         .clients
