@@ -8,7 +8,7 @@
 #     SOAK_PROFILE=release tests/chaos/soak.sh        # the program as it is shipped, in place of the debug build
 #
 # Prints the slope of resident memory, of descriptors and of threads after the warm-up, and the times of answers by windows,
-# of which the first stands beside the last. From ten minutes on, it fails if the heap grows by 1 MiB an hour, or descriptors or
+# of which the first stands beside the last. From half an hour on, it fails if the heap grows by 1 MiB an hour, or descriptors or
 # threads by more than two in the whole run; always, if a request was lost or answered wrongly. Everything is on this machine's loopback.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
