@@ -300,7 +300,7 @@ fn look_up<'s>(snapshot: &'s Snapshot, request: Request<'_>) -> Option<Found<'s>
     match snapshot.table.find(&target) {
         Ok(entry) => Some(Found::Route(entry)),
         Err(Miss::Method { allow, nearest }) => {
-            Some(Found::OtherMethods(nearest, allow.into_owned().into()))
+            Some(Found::OtherMethods(nearest, allow.into_owned()))
         }
         Err(_) => None,
     }
