@@ -565,7 +565,7 @@ fn run_does_not_lead_into_dev() {
 
 #[test]
 fn a_use_against_the_direction_is_named_with_file_and_line() {
-    let text = "//! crate::gateway\nuse crate::{clock, proxy::{self, Worker}, net::Url};\n\
+    let text = "//! crate::gateway\nuse crate::{clock, proxy::{self, Worker}, tls::Names};\n\
                 fn a() { crate::server::bind() }\nconst B: &str = \"crate::dev\"; // crate::dev\n\
                 #[cfg(test)]\nmod tests {\n    use crate::cli;\n    fn b() { '{' }\n}\nuse super::super::admin;\n";
     assert_eq!(
