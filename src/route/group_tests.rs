@@ -64,14 +64,16 @@ impl Trial<'_> {
             return false;
         };
         let (found, rule) = (&self.rules[self.found], &self.rules[other]);
-        let group = self.reference.group_of(other);
-        // Within the group a method that no pattern has is 405 for every path, and opens nothing.
-        let is_same_group = group.is_some() && group == found.method_fallthrough;
-        let is_lacking = matches!(verdict, Verdict::Method(_));
-        if reading.changed & !spelled(&found.pattern) == 0 || is_same_group && is_lacking {
+        if reading.changed & !spelled(&found.pattern) == 0 {
             return false;
         }
         let raw: Vec<String> = path[1..].split('/').map(decode).collect();
+        let is_released = |index: usize| {
+            let pattern = &self.rules[index].pattern;
+            !self.is_of_upstream(index)
+                || pattern.matches(&raw)
+                || is_told(path, &found.pattern, pattern.as_str())
+        };
         let is_stricter = match verdict {
             Verdict::Speaks(_) => {
                 rule.value.same_upstream(&found.value)
@@ -80,9 +82,9 @@ impl Trial<'_> {
             // A denied rule admits no caller whom a pattern without the method could refuse.
             _ => !found.value.is_denied() && self.is_of_upstream(other),
         };
-        is_stricter
-            && !rule.pattern.matches(&raw)
-            && !is_told(path, &found.pattern, rule.pattern.as_str())
+        // The method may have fallen through from a pattern that lacks it.
+        let nearest = self.reference.nearest("z", &segments).unwrap();
+        is_stricter && !(is_released(other) && is_released(nearest))
     }
 
     /// Returns whether a rule of the pattern leads to the upstream of the found rule.

@@ -130,6 +130,22 @@ impl Pattern {
         pairs.all(|(a, b)| a.same_shape(b))
     }
 
+    /// Returns whether the pattern matches every path that the other one matches.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let count = self.segments.len();
+        let has_length = match (&self.tail, &other.tail) {
+            (None, None) => other.segments.len() == count,
+            (None, Some(_)) => false,
+            (Some(Tail::Subtree), _) => other.segments.len() >= count,
+            (Some(Tail::Rest(_)), tail) => match other.segments.get(count) {
+                Some(segment) => segment.is_filled(),
+                None => other.segments.len() == count && matches!(tail, Some(Tail::Rest(_))),
+            },
+        };
+        let mut pairs = self.segments.iter().zip(&other.segments);
+        has_length && pairs.all(|(own, other)| own.covers(other))
+    }
+
     /// Returns whether the pattern matches a path with these segments, each decoded once.
     pub(super) fn matches<S: AsRef<str>>(&self, path: &[S]) -> bool {
         let count = self.segments.len();
@@ -172,6 +188,22 @@ impl Segment {
             (Self::Literal(a), Self::Literal(b)) => a == b,
             (Self::Param(_), Self::Param(_)) => true,
             _ => false,
+        }
+    }
+
+    /// Returns whether the segment matches whatever the other one matches.
+    fn covers(&self, other: &Self) -> bool {
+        match self {
+            Self::Literal(_) => self.same_shape(other),
+            Self::Param(_) => other.is_filled(),
+        }
+    }
+
+    /// Returns whether the segment matches no empty segment of a path.
+    fn is_filled(&self) -> bool {
+        match self {
+            Self::Literal(literal) => !literal.is_empty(),
+            Self::Param(_) => true,
         }
     }
 
@@ -358,6 +390,56 @@ mod tests {
             "/a b",
         ] {
             assert!(Pattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_another_if_it_matches_all_of_its_paths() {
+        let patterns = [
+            "/",
+            "/a",
+            "/a/",
+            "/b",
+            "/{x}",
+            "/{x}/",
+            "/a/b",
+            "/a/{x}",
+            "/{x}/b",
+            "/{x}/{y}",
+            "/{x+}",
+            "/a/{x+}",
+            "/**",
+            "/a/**",
+            "/{x}/**",
+            "/{x}/{y+}",
+        ];
+        let parse = |text: &&str| Pattern::parse(text).unwrap();
+        let segments = ["", "a", "b", "c"];
+        let mut paths: Vec<Vec<&str>> = vec![vec![]];
+        for _ in 0..4 {
+            let longer = paths.iter().flat_map(|path| {
+                segments.map(|segment| path.iter().copied().chain([segment]).collect::<Vec<_>>())
+            });
+            paths = [vec![], longer.collect()]
+                .into_iter()
+                .flatten()
+                .chain(paths.clone())
+                .collect();
+            paths.sort();
+            paths.dedup();
+        }
+        for own in patterns.iter().map(parse) {
+            for other in patterns.iter().map(parse) {
+                let mut matched = paths.iter().filter(|path| other.matches(path));
+                let expected = matched.all(|path| own.matches(path));
+                assert_eq!(
+                    own.covers(&other),
+                    expected,
+                    "{} {}",
+                    own.as_str(),
+                    other.as_str()
+                );
+            }
         }
     }
 

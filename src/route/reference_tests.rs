@@ -54,13 +54,21 @@ impl<'t> Reference<'t> {
         self.find_segments(method, host, &path)
     }
 
+    /// Returns the patterns that match a path of these segments, the most specific first.
+    fn matching<'r>(&'r self, host: &str, path: &'r [&str]) -> impl Iterator<Item = &'r Shape> {
+        let host = self.host(host);
+        let shapes = self.shapes.iter();
+        shapes.filter(move |shape| shape.host.as_ref() == host && fits(&shape.segments, path))
+    }
+
+    /// Returns a rule of the most specific pattern that matches a path of these segments.
+    pub(super) fn nearest(&self, host: &str, path: &[&str]) -> Option<usize> {
+        self.matching(host, path).next()?.rules.first().copied()
+    }
+
     /// Returns the verdict on a path of these segments, each decoded once.
     pub(super) fn find_segments(&self, method: &str, host: &str, path: &[&str]) -> Verdict {
-        let hosts = self.host(host);
-        let mut matching = self
-            .shapes
-            .iter()
-            .filter(|shape| shape.host.as_ref() == hosts && fits(&shape.segments, path));
+        let mut matching = self.matching(host, path);
         let Some(first) = matching.next() else {
             return Verdict::NotFound;
         };

@@ -162,6 +162,56 @@ fn a_group_that_falls_through_is_compared_by_the_methods_that_a_path_has() {
     assert!(pattern_of::<Line>(&[], &[]).is_none());
 }
 
+// A path whose method falls through to a stricter rule, or to none, is no path of a weaker one that
+// an application may take for it.
+#[test]
+fn a_spelling_of_a_path_that_falls_through_leads_to_no_weaker_rule() {
+    let found = |rules: &[(&str, u8)], method: Method, path: &str| {
+        let one = |(text, passes): &(&str, u8)| {
+            let mut line = rule(0, text);
+            line.value.passes = *passes;
+            line.method_fallthrough = Some(0);
+            line
+        };
+        let table = Table::new(rules.iter().map(one).collect()).unwrap();
+        let found = table.find(&target(&method, None, path));
+        found.map(|line| line.text.clone()).ok()
+    };
+    let tags = [
+        ("GET /tags", 3),
+        ("DELETE /tags/{tag}", 3),
+        ("DELETE /**", 1),
+    ];
+    let admin = [("GET /admin", 0), ("POST /{a}/{rest+}", 3)];
+    let split = [("DELETE /{id}", 3), ("GET /tags/{x}", 3), ("DELETE /**", 1)];
+    let (delete, post) = (Method::DELETE, Method::POST);
+    for (rules, method, path, expected) in [
+        (tags.as_slice(), &delete, "/tags", Some("DELETE /**")),
+        (&tags, &delete, "/tags/%20", None),
+        (&tags, &delete, "/tags/%23rust", None),
+        (&tags, &delete, "/tags/rust", Some("DELETE /tags/{tag}")),
+        (&tags[..2], &delete, "/tags", None),
+        (&tags[..2], &delete, "/tags/%3Fx", None),
+        (&tags[..2], &delete, "/tags/...", None),
+        (
+            &tags[..2],
+            &delete,
+            "/tags/rust",
+            Some("DELETE /tags/{tag}"),
+        ),
+        (&admin, &post, "/admin", None),
+        (&admin, &post, "/admin/%20", None),
+        (&admin, &post, "/admin%23/x", None),
+        (&admin, &post, "/admin/x", Some("POST /{a}/{rest+}")),
+        (&split, &delete, "/tags/x", Some("DELETE /**")),
+        (&split, &delete, "/tags%2Fx", None),
+        (&split, &delete, "/tags", Some("DELETE /{id}")),
+    ] {
+        let found = found(rules, method.clone(), path);
+        assert_eq!(found.as_deref(), expected, "{rules:?} {method} {path}");
+    }
+}
+
 // A parameter protects its path with a slash as a literal does, and a `GET` without its `HEAD` does
 // not protect `HEAD`.
 #[test]

@@ -216,14 +216,17 @@ impl Rival {
 
     /// Returns whether the pattern refuses a caller that `found` admits.
     ///
-    /// Within a group that falls through, a pattern that lacks the method refuses nobody: the method
-    /// goes on to a less specific pattern of the group, which is compared itself. Beside routes
-    /// outside of the group, such a pattern refuses a method that it lacks, as any other pattern
-    /// does. A less specific pattern of the group may have the method, but it need not match each
-    /// reading that this pattern matches.
+    /// Within a group that falls through, a method that the pattern lacks goes on to less specific
+    /// patterns of the group. Where `found` matches every path of the pattern, they lead to `found`
+    /// itself, or to patterns that are compared themselves. Any other pattern refuses a method that
+    /// it lacks: what its paths fall through to may be stricter than `found`, or nothing.
     fn refuses<T: Access>(&self, rules: &[Rule<T>], found: &Rule<T>, method: &Method) -> bool {
         let is_same_group = self.group.is_some() && self.group == found.method_fallthrough;
-        if is_same_group && rule_for_method(&self.rules, method, rules).is_none() {
+        if is_same_group
+            && rule_for_method(&self.rules, method, rules).is_none()
+            && let Some(pattern) = pattern_of(&self.rules, rules)
+            && found.pattern.covers(pattern)
+        {
             return false;
         }
         refuses(&self.rules, rules, method, found)

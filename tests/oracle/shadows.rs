@@ -15,18 +15,33 @@ pub(crate) fn shadows(other: &[Entry<'_>], found: &Entry<'_>, request: &Request<
 }
 
 /// Returns whether a pattern that leads to the same upstream refuses a caller whom the found entry
-/// lets pass. The routes of one group that falls through are not compared.
+/// lets pass. A method that it lacks refuses everybody; but in a group that falls through, where the
+/// found path has all paths of the pattern, the method goes on to the found entry.
 fn is_stricter(other: &[Entry<'_>], found: &Entry<'_>, method: &str) -> bool {
     let leads_there = |entry: &&Entry<'_>| is_same_upstream(entry.route, found.route);
     let is_own_group = group(other).is_some() && group(other) == found.route.method_fallthrough;
-    if is_own_group
-        || *found.asks == Requirement::Denied
-        || other.iter().all(|own| !leads_there(&own))
-    {
+    let goes_on = is_own_group
+        && answering(other, method).is_none()
+        && covers(&found.path.segments, &other[0].path.segments);
+    if goes_on || *found.asks == Requirement::Denied || other.iter().all(|own| !leads_there(&own)) {
         return false;
     }
     let entry = answering(other, method).filter(leads_there);
     entry.is_none_or(|entry| !admits_all_of(entry, found))
+}
+
+/// Returns whether a pattern fits every path that another one fits.
+fn covers(pattern: &[String], other: &[String]) -> bool {
+    let is_filled = |segment: &String| !["", "**"].contains(&segment.as_str());
+    match (pattern, other) {
+        ([tail], _) if tail == "**" => true,
+        ([tail], [first, ..]) if tail == "{+}" => is_filled(first),
+        ([own, pattern @ ..], [first, other @ ..]) => {
+            let has_first = own == first || own == "{}" && is_filled(first) && first != "{+}";
+            has_first && covers(pattern, other)
+        }
+        _ => pattern.is_empty() && other.is_empty(),
+    }
 }
 
 /// Returns whether two routes lead to one upstream. A denied route without one is for all of them.
