@@ -180,12 +180,23 @@ impl Unread {
         self.0.is_empty()
     }
 
+    /// Returns the bytes that are left.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Moves bytes into a buffer, as many as there is room for. Returns whether there were any.
     pub fn read(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        self.read_at_most(usize::MAX, buffer)
+    }
+
+    /// Moves at most `count` bytes into a buffer. Returns whether there were any.
+    pub fn read_at_most(&mut self, count: usize, buffer: &mut ReadBuf<'_>) -> bool {
         if !self.0.has_remaining() {
             return false;
         }
-        let count = self.0.len().min(buffer.remaining());
+        let count = self.0.len().min(buffer.remaining()).min(count);
         buffer.put_slice(&self.0.split_to(count));
         true
     }
@@ -228,5 +239,9 @@ mod tests {
         assert!(unread.read(&mut buffer));
         assert_eq!(buffer.filled(), b"d");
         assert!(unread.is_empty() && !unread.read(&mut buffer));
+        unread.put_back(Bytes::from_static(b"efg"));
+        buffer.clear();
+        assert!(unread.read_at_most(2, &mut buffer));
+        assert_eq!((buffer.filled(), unread.bytes()), (&b"ef"[..], &b"g"[..]));
     }
 }

@@ -57,6 +57,16 @@ impl ClientStream {
         !self.0.unread.is_empty()
     }
 
+    /// Returns the bytes that were put back and have not been read again.
+    pub(super) fn unread_bytes(&self) -> &[u8] {
+        self.0.unread.bytes()
+    }
+
+    /// Reads at most `count` of the bytes that were put back.
+    pub(super) fn read_again(&mut self, count: usize, buffer: &mut ReadBuf<'_>) {
+        self.0.unread.read_at_most(count, buffer);
+    }
+
     /// Sends the `close_notify` of TLS. The socket itself stays open until it is dropped.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0.stream {

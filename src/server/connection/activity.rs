@@ -1,11 +1,12 @@
 //! The parts of a client connection that its stream, its requests and its driver share.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::position::Position;
 use super::state::{Limits, State};
 use super::turn::ReadTurn;
 use super::write_buffer::WriteBuffer;
@@ -17,6 +18,8 @@ use crate::proxy::Upgrades;
 pub(super) struct Activity {
     state: RefCell<State>,
     pub(super) turn: ReadTurn,
+    /// The position of the parser of HTTP/1.1 in the client's bytes.
+    pub(super) position: Cell<Position>,
     /// The part of the answer that waits for the client; used for HTTP/1.1 only.
     pub(super) write_buffer: WriteBuffer,
 }
@@ -30,6 +33,7 @@ impl Activity {
         Rc::new(Self {
             state: RefCell::new(state),
             turn: ReadTurn::default(),
+            position: Cell::default(),
             write_buffer: WriteBuffer::new(server.limits.write_buffer),
         })
     }

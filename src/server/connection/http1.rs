@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1::{self, Builder};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
@@ -19,6 +19,7 @@ use super::head::Asked;
 use super::hyper_order::{Watched, discard_unread_body};
 use super::lingering_close;
 use super::parked::park;
+use super::position::Position;
 use super::state::Close;
 use super::tracked_body::TrackedBody;
 use crate::config::Server;
@@ -88,6 +89,8 @@ async fn serve_active(
 ) -> bool {
     let activity = &*context.activity;
     let upgrades = activity.upgrades();
+    // The beginning of a head that was read before is read again.
+    activity.position.set(Position::default());
     let service = service_fn(|request| answer(context, &upgrades, request));
     let io = TokioIo::new(Layered(Watched {
         stream: &mut *stream,
@@ -159,6 +162,10 @@ fn answer<'a>(
 ) -> impl Future<Output = Result<Response<TrackedBody>, Infallible>> + use<'a> {
     let activity = &context.activity;
     let asked = Asked::of(&request);
+    if asked.has_body {
+        let length = request.body().size_hint().exact();
+        activity.position.set(Position::body(length));
+    }
     let open = activity.begin(asked.has_body);
     async move {
         let mut response = proxy::serve(&context.worker, &context.peer, upgrades, request).await;

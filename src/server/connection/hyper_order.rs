@@ -19,6 +19,7 @@ use tokio::task::yield_now;
 use super::super::stream::ClientStream;
 use super::activity::Activity;
 use super::bare::Bare;
+use super::position::MalformedLine;
 use crate::clock;
 use crate::net::{Layer, Output};
 
@@ -35,6 +36,8 @@ const AHEAD: usize = 1024;
 ///   were read ahead are put back in front of those that hyper reads next;
 /// - writes while no answer is owed only if its parser refuses the client's bytes, and ends the
 ///   head of such a refusal with the date;
+/// - calls the service as soon as it has read a head, before it reads on: so it is known where the
+///   body begins, of which it must not have read anything;
 /// - drops the body of an answer, which ends the request, when the last piece is queued, and
 ///   flushes after that: when a flush succeeds, nothing of the answer is left.
 pub(super) struct Watched<'a> {
@@ -69,6 +72,37 @@ impl Watched<'_> {
         Ok(())
     }
 
+    /// Reads to the end of a head or body at most. Bytes behind it are put back.
+    ///
+    /// # Errors
+    /// `InvalidData`, as hyper's decoder, if readers could find another end of a body in chunks.
+    fn read_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut position = self.activity.position.get();
+        if self.stream.has_unread() {
+            let bytes = self.stream.unread_bytes();
+            let room = bytes.len().min(buffer.remaining());
+            let count = checked(position.advance(bytes.get(..room).unwrap_or_default()))?;
+            self.stream.read_again(count, buffer);
+        } else {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut *self.stream).poll_read(cx, buffer))?;
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            let part = checked(position.advance(read));
+            let behind = read.get(*part.as_ref().unwrap_or(&0)..);
+            self.stream
+                .unread(Bytes::copy_from_slice(behind.unwrap_or_default()));
+            buffer.set_filled(before);
+            let count = part?;
+            buffer.set_filled(before + count);
+        }
+        self.activity.position.set(position);
+        Poll::Ready(Ok(()))
+    }
+
     /// Returns the bytes to write in place of a refusal by the parser itself, with a correct date.
     /// A refusal that waits behind an unread answer stays as it is.
     fn redated(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -90,7 +124,7 @@ impl Layer for Watched<'_> {
     fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.activity.turn.poll(cx));
         let before = buffer.filled().len();
-        let result = Pin::new(&mut *self.stream).poll_read(cx, buffer);
+        let result = self.read_part(cx, buffer);
         if buffer.filled().len() > before {
             self.activity.turn.count(buffer.filled().len() - before);
             self.activity.received();
@@ -121,6 +155,15 @@ impl Layer for Watched<'_> {
         self.activity.state().closing();
         self.stream.poll_close(cx)
     }
+}
+
+fn checked(part: Result<usize, MalformedLine>) -> io::Result<usize> {
+    part.map_err(|MalformedLine| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a line of a body in chunks is malformed",
+        )
+    })
 }
 
 /// Lets hyper discard the part of an unread body that has arrived over HTTP/1.1. If the body goes

@@ -25,6 +25,8 @@ enum Call {
     Read,
     Write,
     Flush,
+    /// The service is called.
+    Serve,
 }
 
 /// A byte stream that notes the calls of hyper.
@@ -296,6 +298,25 @@ fn hyper_discards_an_unread_body_before_it_polls_the_walk_again() {
         !at_once.contains("connection"),
         "it is not needed any more: {at_once}"
     );
+}
+
+// The layer checks what is read next as the body of the head.
+#[test]
+fn hyper_calls_the_service_before_it_reads_on_behind_a_head() {
+    let wire = Wire::default();
+    let mut connection = serve!(wire, |request: Request<Incoming>| {
+        wire.0.calls.borrow_mut().push(Call::Serve);
+        async move {
+            let mut body = request.into_body();
+            poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            pending::<Answer<Content>>().await
+        }
+    });
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert!(poll(&mut connection).is_pending());
+    let mut calls = wire.calls();
+    calls.retain(|call| *call != Call::Flush);
+    assert_eq!(calls, [Call::Read, Call::Serve, Call::Read]);
 }
 
 // A parked connection keeps its beginning.

@@ -14,6 +14,7 @@ mod http2;
 mod hyper_order;
 mod lingering_close;
 mod parked;
+mod position;
 mod refused_stream;
 mod single_head;
 mod sniff;
