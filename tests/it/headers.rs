@@ -230,6 +230,22 @@ fn the_upstream_sees_its_own_host_unless_the_clients_is_preserved() {
     }
 }
 
+// The answer to HEAD has the length of the upstream's, and hyper ends the connection over two.
+#[test]
+fn a_length_that_an_upstream_states_twice_is_passed_on_once() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    upstream.always(answer_with("Content-Length: 2\r\n"));
+    assert_eq!(gateway.send(&Request::get("/a")).text(), "ok");
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nContent-Length: 2\r\n\r\n";
+    upstream.always(Script::Raw(head.as_bytes().to_vec(), true));
+    let answer = gateway.send(&Request::new("HEAD", "/a"));
+    assert_eq!(
+        (answer.status, answer.field("content-length")),
+        (200, Some("2"))
+    );
+}
+
 #[test]
 fn a_request_id_is_made_or_taken_and_told_to_both_sides() {
     let upstream = Upstream::start();

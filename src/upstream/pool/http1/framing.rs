@@ -168,7 +168,8 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
         httparse::Status::Complete((length, size)) => {
             // httparse accepts a lone LF within an extension, which other parsers take for the end
             // of the line (attacks.md#row-18).
-            if !has_whole_lines(read.get(..length).unwrap_or_default()) {
+            let line = read.get(..length).unwrap_or_default();
+            if !has_whole_lines(line) || has_controls(line) {
                 return Err(broken);
             }
             read.advance(length);
@@ -213,6 +214,13 @@ fn has_whole_lines(bytes: &[u8]) -> bool {
     bytes
         .split_inclusive(|byte| *byte == b'\n')
         .all(|line| line.ends_with(b"\r\n"))
+}
+
+/// Returns whether a line has control characters before its end: some parsers end it there.
+fn has_controls(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    line.iter()
+        .any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 #[cfg(test)]

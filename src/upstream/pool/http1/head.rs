@@ -208,6 +208,9 @@ impl FramingFields {
             if before.is_some_and(|before| before != length) {
                 return Err(Malformed("two lengths"));
             }
+            // One of them is passed on. The answer to HEAD has the field that is passed on, and two
+            // of them end the client's connection.
+            return Ok(before.is_none());
         } else if *name == TRANSFER_ENCODING {
             if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
                 return Err(OTHER_CODING);
