@@ -107,6 +107,9 @@ pub struct Route {
     pub handler: Handler,
     /// The `Host` that the upstream receives; `None` for the client's.
     pub host: Option<HeaderValue>,
+    /// The `Host` for a client that named none, which only HTTP/1.0 allows: every request of
+    /// HTTP/1.1 has one (RFC 9112 §3.2).
+    pub unnamed_host: Option<HeaderValue>,
     /// Index into [`Snapshot::resources`], for a route whose clients can be told where to get a
     /// token.
     pub resource: Option<usize>,
@@ -452,6 +455,8 @@ fn compile_route(
         label: label.into(),
         handler,
         host: settings.and_then(host),
+        unnamed_host: settings
+            .and_then(|settings| HeaderValue::try_from(settings.url.authority()).ok()),
         resource: match &route.resource {
             Some(url) => parts.resources.position(url),
             None => None,

@@ -1,6 +1,6 @@
 //! The fields that pass through the gateway, in both directions, and those that do not.
 
-use crate::support::{Arrival, Gateway, Issuer, Request, Script, Upstream};
+use crate::support::{Arrival, Gateway, Issuer, Request, Script, Upstream, raw};
 
 fn values<'a>(arrival: &'a Arrival, name: &str) -> Vec<&'a str> {
     arrival
@@ -244,6 +244,18 @@ fn a_length_that_an_upstream_states_twice_is_passed_on_once() {
         (answer.status, answer.field("content-length")),
         (200, Some("2"))
     );
+}
+
+// A request of HTTP/1.1 without `Host` is malformed, and the upstream's is always of HTTP/1.1.
+#[test]
+fn a_client_of_http_1_0_without_a_host_asks_for_the_upstreams() {
+    let upstream = Upstream::start();
+    let preserving = Gateway::open(&upstream, "host = \"preserve\"");
+    let answer = raw(preserving.address(), b"GET /a HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+    let arrival = upstream.last();
+    assert_eq!(arrival.field("host"), Some(upstream.authority().as_str()));
+    assert_eq!(arrival.field("x-forwarded-host"), None);
 }
 
 #[test]

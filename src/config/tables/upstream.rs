@@ -105,7 +105,8 @@ const HEALTH: Key<Subtable> = Key::new("health", Subtable(&health::TABLE))
 const HOST: DefaultKey<Str> = Key::new("host", Str)
     .doc(
         "The `Host` that it gets: `upstream` for its own, from `url`, `preserve` for the \
-         client's, or another name, such as `orders.internal`.",
+         client's (or its own, if a client of HTTP/1.0 names none), or another name, such as \
+         `orders.internal`.",
     )
     .example(r#""preserve""#)
     .or("upstream");

@@ -62,7 +62,9 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     if wants_trailers {
         own.push((TE, HeaderValue::from_static("trailers")));
     }
-    if let Some(host) = forwarding.route.host.as_ref().or(forwarding.host.as_ref())
+    let route = forwarding.route;
+    let named = route.host.as_ref().or(forwarding.host.as_ref());
+    if let Some(host) = named.or(route.unnamed_host.as_ref())
         && headers.get(HOST) != Some(host)
     {
         headers.insert(HOST, host.clone());
