@@ -48,7 +48,9 @@ impl Problem {
             Cause::Ambiguous { what, barred } => problem.ambiguous(*what, barred),
             Cause::Method { allow } => problem.method_not_allowed(allow),
             Cause::Token { error, needed } => problem.token(error, needed, level),
-            Cause::Denied(Denial::Anonymous) => problem.token(&TokenError::Missing, &[], level),
+            Cause::Denied(Denial::Anonymous) => {
+                problem.token(&TokenError::Missing(Box::default()), &[], level)
+            }
             Cause::Denied(Denial::InsufficientScope { needed, missing }) => {
                 problem.insufficient_scope(needed, missing, level)
             }
@@ -145,7 +147,7 @@ impl Problem {
             }
             // A client without credentials, or with some of another scheme, gets no error code, only
             // the scopes that it needs (RFC 6750 §3.1).
-            TokenError::Missing | TokenError::WrongScheme(_) => {
+            TokenError::Missing(_) | TokenError::WrongScheme(_) => {
                 self.with_challenge(challenge(None, "", &scope))
             }
             TokenError::Several => {
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn challenges_are_those_of_rfc_6750() {
-        let missing = refused(TokenError::Missing);
+        let missing = refused(TokenError::Missing(Box::default()));
         assert_eq!(missing.status, 401);
         assert_eq!(
             missing.challenge.as_deref(),
@@ -316,7 +318,7 @@ mod tests {
         let (mut before, mut after) = (0, 0);
         for error in token_errors() {
             match error {
-                TokenError::Missing | TokenError::WrongScheme(_) | TokenError::Several => {}
+                TokenError::Missing(_) | TokenError::WrongScheme(_) | TokenError::Several => {}
                 TokenError::KeysUnavailable { .. } => {}
                 _ if is_unverified(&error) => {
                     before += 1;
@@ -335,7 +337,7 @@ mod tests {
     fn a_credential_of_another_scheme_is_answered_like_none() {
         for error in token_errors() {
             if matches!(error, TokenError::WrongScheme(_)) {
-                assert_eq!(refused(error), refused(TokenError::Missing));
+                assert_eq!(refused(error), refused(TokenError::Missing(Box::default())));
             }
         }
     }
@@ -358,7 +360,7 @@ mod tests {
         for error in token_errors() {
             if matches!(
                 error,
-                TokenError::Missing
+                TokenError::Missing(_)
                     | TokenError::WrongScheme(_)
                     | TokenError::Several
                     | TokenError::KeysUnavailable { .. }

@@ -90,7 +90,9 @@ impl Reason {
                 blame: Blame::Client,
                 closes: false,
                 help: "No token in the sources of the route: `token_from`, by default \
-                    `Authorization: Bearer …`. An empty field, cookie or parameter is no token.",
+                    `Authorization: Bearer …`. An empty field, cookie or parameter is no token. \
+                    The log lists the places where the route looks, and names another one that \
+                    has a JWT, such as `header:x-token`.",
             },
             Self::WrongScheme => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -100,10 +102,11 @@ impl Reason {
                 blame: Blame::Client,
                 closes: false,
                 help: "No token in the sources of the route, but `Authorization` has something \
-                    else, which the log names: a bare JWT without `Bearer` (which \
-                    `token_from = [\"authorization:raw\"]` accepts), another scheme such as \
-                    `Token`, `Basic` or `DPoP`, `Bearer:` with a colon, or a credential that the \
-                    route does not look at.",
+                    else, which the log names: a bare JWT without `Bearer`, another scheme such \
+                    as `Token`, `Basic` or `DPoP`, `Bearer:` with a colon, or a credential that \
+                    the route does not look at. `token_from = [\"authorization:raw\", \
+                    \"authorization:bearer\"]` accepts a JWT with `Bearer` and without; with \
+                    `\"authorization:raw\"` alone, `Bearer` is refused.",
             },
             Self::SeveralTokens => &Row {
                 status: StatusCode::BAD_REQUEST,
@@ -256,12 +259,15 @@ impl Reason {
                 operator: "the token is not an access token",
                 blame: Blame::Client,
                 closes: false,
-                help: "`token_use` differs from the issuer's, `typ` is that of another kind of \
-                    token or differs from the issuer's `typ`, or the claims are those of an ID \
-                    token (`nonce` without `scope` or `scp`, `at_hash`, or neither a scope nor a \
-                    client), of a refresh token or of a logout token. The log names the claim. \
-                    Most often an ID token was sent; for issuers whose access tokens are built \
-                    like ID tokens there is `typ = \"any\"`.",
+                help: "The token is of another kind than the issuer's entry accepts: `token_use` \
+                    differs from the entry's, `typ` is that of another kind of token or differs \
+                    from the issuer's `typ`, or the claims are those of an ID token (`nonce` \
+                    without `scope` or `scp`, `at_hash`, or neither a scope nor a client), of a \
+                    refresh token or of a logout token. The log names the claim. Most often an ID \
+                    token was sent; for issuers whose access tokens are built like ID tokens there \
+                    is `typ = \"any\"`. With `token_use = \"id\"` the name means the reverse: an \
+                    access token was sent where the entry accepts ID tokens. Then the log says \
+                    \"the token is not an ID token\".",
             },
             Self::RequiredClaim => &Row {
                 status: StatusCode::UNAUTHORIZED,
@@ -306,8 +312,8 @@ impl Reason {
                 blame: Blame::Issuer,
                 closes: false,
                 help: "The issuer's keys cannot be fetched, or its key set is empty (`\"keys\": \
-                    []`), so the token cannot be judged. The log has the cause; the gateway \
-                    retries by itself.",
+                    []`), so the token cannot be judged. The cause is in the gateway's own log, on \
+                    standard error, and not in the access log. The gateway retries by itself.",
             },
             Self::RouteDenied => &Row {
                 status: StatusCode::FORBIDDEN,

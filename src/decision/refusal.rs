@@ -245,7 +245,7 @@ impl Cause {
 
 fn token_reason(error: &TokenError) -> Reason {
     match error {
-        TokenError::Missing => Reason::MissingToken,
+        TokenError::Missing(_) => Reason::MissingToken,
         TokenError::WrongScheme(_) => Reason::WrongScheme,
         TokenError::Several => Reason::SeveralTokens,
         TokenError::TooLong { .. } => Reason::TokenTooLong,

@@ -5,6 +5,7 @@ use std::fmt;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
+use super::absence::Absence;
 use super::malformation::Malformation;
 use super::other_credential::OtherCredential;
 use super::placeholder::Placeholder;
@@ -60,7 +61,7 @@ impl<'r> BearerToken<'r> {
                 found.keep(token, Carrier::Query)?;
             }
         }
-        found.token.ok_or_else(|| missing(sources, headers))
+        found.token.ok_or_else(|| missing(sources, headers, query))
     }
 
     /// Refuses two `Authorization` fields, wherever a token is looked for: two parsers could each
@@ -227,12 +228,12 @@ fn is_empty(text: &[u8]) -> bool {
 }
 
 /// Returns the error of a request in which no token was found.
-fn missing(sources: &[Source], headers: &HeaderMap) -> TokenError {
+fn missing(sources: &[Source], headers: &HeaderMap, query: Option<&str>) -> TokenError {
     let field = headers.get(AUTHORIZATION);
     let other = field.and_then(|field| OtherCredential::of(field.as_bytes(), sources));
     match other {
         Some(other) => TokenError::WrongScheme(Box::new(other)),
-        None => TokenError::Missing,
+        None => TokenError::Missing(Box::new(Absence::of(sources, headers, query))),
     }
 }
 
@@ -302,6 +303,10 @@ mod tests {
             .map(|token| token.as_str().unwrap().to_owned())
     }
 
+    fn assert_missing(found: Result<String, TokenError>) {
+        assert!(matches!(found, Err(TokenError::Missing(_))), "{found:?}");
+    }
+
     const BEARER: &[&str] = &["authorization:bearer"];
     const BOTH: &[&str] = &["authorization:raw", "authorization:bearer"];
 
@@ -320,10 +325,7 @@ mod tests {
             Err(placeholder)
         );
         let elsewhere = [("cookie", "t=t"), ("x-token", "t")];
-        assert_eq!(
-            find(BEARER, &elsewhere, "access_token=t"),
-            Err(TokenError::Missing)
-        );
+        assert_missing(find(BEARER, &elsewhere, "access_token=t"));
     }
 
     #[test]
@@ -333,7 +335,7 @@ mod tests {
             (
                 BEARER,
                 jwt,
-                "a JWT without the scheme Bearer: token_from = [\"authorization:raw\"]",
+                "token_from = [\"authorization:raw\", \"authorization:bearer\"] accepts both",
             ),
             (BEARER, "t", "one word and no scheme Bearer"),
             (BEARER, "Token t", "the scheme Token,"),
@@ -364,7 +366,11 @@ mod tests {
                 "the scheme Bearer, and this route takes",
             ),
             (BOTH, "Token t", "the scheme Token,"),
-            (&["cookie:c"], "Bearer t", "takes its token elsewhere"),
+            (
+                &["cookie:c"],
+                "Bearer t",
+                "takes its token elsewhere: cookie:c",
+            ),
         ] {
             let error = find(sources, &[("authorization", value)], "").unwrap_err();
             assert!(
@@ -375,10 +381,7 @@ mod tests {
             assert!(said.contains(says), "{value}: {said}");
             assert!(!said.contains("eyJ") && !said.contains("dTpw"), "{said}");
         }
-        assert_eq!(
-            find(BEARER, &[("authorization", "")], ""),
-            Err(TokenError::Missing)
-        );
+        assert_missing(find(BEARER, &[("authorization", "")], ""));
     }
 
     #[test]
@@ -397,11 +400,7 @@ mod tests {
             (&[], "q="),
             (&[], "q"),
         ] {
-            assert_eq!(
-                find(&all, headers, query),
-                Err(TokenError::Missing),
-                "{headers:?} {query}"
-            );
+            assert_missing(find(&all, headers, query));
             let mut with_token = headers.to_vec();
             with_token.push(("authorization", "Bearer t"));
             assert_eq!(
@@ -429,7 +428,7 @@ mod tests {
             Ok("t".into())
         );
         let empty = find(BOTH, &[("authorization", "")], "");
-        assert_eq!(empty, Err(TokenError::Missing));
+        assert_missing(empty);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::absence::Absence;
 use super::excerpt::{Excerpt, Excerpts, ShownClaim};
 use super::kind::KindFault;
 use super::logged_claims::{LoggedClaim, LoggedClaims};
@@ -21,7 +22,7 @@ use crate::telemetry::Verification;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// There is no token in the places where the route looks for one.
-    Missing,
+    Missing(Box<Absence>),
     /// There is no token, but the `Authorization` field has something else.
     WrongScheme(Box<OtherCredential>),
     /// The request has more than one token (RFC 6750 §3.1 `invalid_request`).
@@ -209,7 +210,7 @@ impl TokenError {
     #[must_use]
     pub fn verification(&self) -> Verification {
         match self {
-            Self::Missing => Verification::Missing,
+            Self::Missing(_) => Verification::Missing,
             Self::WrongScheme(_) => Verification::WrongScheme,
             Self::Several => Verification::Several,
             Self::TooLong { .. } => Verification::TooLong,
@@ -255,7 +256,7 @@ impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.shown;
         match self.error {
-            TokenError::Missing => f.write_str("there is no token where this route looks for one"),
+            TokenError::Missing(absence) => absence.fmt(f),
             TokenError::WrongScheme(other) => other.fmt(f),
             TokenError::Several => f.write_str("the request holds more than one token"),
             TokenError::TooLong { bytes, limit } => write!(

@@ -22,7 +22,7 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
     let part = Part::Claims;
     let name = "exp";
     vec![
-        TokenError::Missing,
+        TokenError::Missing(Box::default()),
         TokenError::WrongScheme(Box::new(OtherCredential::Bare(true))),
         TokenError::WrongScheme(Box::new(OtherCredential::Scheme(Some("Basic")))),
         TokenError::Several,

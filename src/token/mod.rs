@@ -1,6 +1,7 @@
 //! From a header field to a principal: finds the token, verifies its signature, and checks its
 //! claims.
 
+mod absence;
 mod access_token;
 mod bearer;
 mod cache;
@@ -36,6 +37,7 @@ mod verifier;
 mod verifier_id;
 mod withheld;
 
+pub use absence::Absence;
 pub use bearer::{BearerToken, Carrier};
 pub use cache::{SharedCache, WorkerCache};
 pub use claims::client;

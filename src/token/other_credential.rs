@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Source;
+use super::absence::write_places;
 
 /// The schemes that are shown: those of IANA's registry, and others that services take. Another word
 /// may be a part of a credential.
@@ -53,8 +54,8 @@ pub enum OtherCredential {
     Bearer,
     /// Another scheme; `None` if it is none that is known, and may be something else.
     Scheme(Option<&'static str>),
-    /// Any content, where the route does not look at the field.
-    Unused,
+    /// Any content, where the route does not look at the field, but in these places.
+    Unused(Box<[Source]>),
 }
 
 impl OtherCredential {
@@ -65,7 +66,7 @@ impl OtherCredential {
             return None;
         }
         if !sources.iter().any(Source::is_authorization) {
-            return Some(Self::Unused);
+            return Some(Self::Unused(sources.into()));
         }
         if text.starts_with(['"', '\'']) {
             return Some(Self::Quoted);
@@ -119,7 +120,8 @@ impl fmt::Display for OtherCredential {
         f.write_str("the Authorization field has ")?;
         match self {
             Self::Bare(true) => f.write_str(
-                "a JWT without the scheme Bearer: token_from = [\"authorization:raw\"] accepts that",
+                "a JWT without the scheme Bearer: token_from = [\"authorization:raw\", \
+                 \"authorization:bearer\"] accepts both",
             ),
             Self::Bare(false) => f.write_str("one word and no scheme Bearer"),
             Self::Quoted => f.write_str("a value in quotation marks"),
@@ -130,10 +132,16 @@ impl fmt::Display for OtherCredential {
                  (authorization:raw)",
             ),
             Self::Scheme(Some(scheme)) => {
-                write!(f, "the scheme {scheme}, with which this route takes no token")
+                write!(
+                    f,
+                    "the scheme {scheme}, with which this route takes no token"
+                )
             }
             Self::Scheme(None) => f.write_str("a scheme with which this route takes no token"),
-            Self::Unused => f.write_str("a credential, and this route takes its token elsewhere"),
+            Self::Unused(places) => {
+                f.write_str("a credential, and this route takes its token elsewhere")?;
+                write_places(f, places)
+            }
         }
     }
 }

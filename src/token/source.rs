@@ -134,7 +134,7 @@ pub(super) fn tokens_in_query<'q>(
 }
 
 /// Returns whether a name needs no decoding in a cookie or a query.
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_plain_byte)
 }
 

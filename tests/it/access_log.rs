@@ -149,6 +149,27 @@ fn each_request_of_a_rush_has_a_whole_line() {
     assert_eq!(paths.len(), CLIENTS * EACH);
 }
 
+// A 401 of the application looks like one of the gateway, but for this member and `reason`.
+#[test]
+fn a_line_has_the_status_that_an_upstream_gave() {
+    let upstream = Upstream::start();
+    let process = Process::run(&format!(
+        "{}[upstreams.none]\nurl = \"http://127.0.0.1:1\"\n{OPEN}[[routes]]\npath = \"/gone\"\n\
+         upstream = \"none\"\npublic = true\n[[routes]]\npath = \"/own\"\npublic = true\n\
+         respond = {{ status = 401 }}\n",
+        upstream.toml("orders")
+    ));
+    for (path, status) in [("/here", 200), ("/gone", 502), ("/own", 401)] {
+        assert_eq!(process.send(&Request::get(path)).status, status);
+        let line = line(&process, path);
+        assert_eq!(line["status"], status, "{line}");
+        match path {
+            "/here" => assert_eq!(line["upstream_status"], status, "{line}"),
+            _ => assert!(line.get("upstream_status").is_none(), "{line}"),
+        }
+    }
+}
+
 const DROPPED: &str = "scopegate_access_log_dropped_total";
 
 // docs/design/requirements.md#l04, for a slow reader of the log: the waiting lines are bounded, and

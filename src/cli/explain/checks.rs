@@ -43,7 +43,7 @@ impl Check {
     /// Returns the check that produces an error.
     pub(super) fn of(error: &TokenError) -> Self {
         match error {
-            TokenError::Missing
+            TokenError::Missing(_)
             | TokenError::WrongScheme(_)
             | TokenError::Several
             | TokenError::TooLong { .. }

@@ -10,11 +10,13 @@ use super::found_token::FoundToken;
 use super::reading::{Asked, entry, read};
 use super::report::Report;
 use super::shown::list;
+use crate::config::Variable;
 use crate::decision::{Cause, Refusal, Verdict, admit, check_body, decide};
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Peer, Proxies};
 use crate::server::ParsedHead;
 use crate::snapshot::{Route, Snapshot};
+use crate::telemetry::Quoted;
 use crate::token::RequestContext;
 
 /// The fields by which a trusted proxy states where a request comes from, or that are compared with
@@ -44,7 +46,7 @@ pub(super) async fn examine(snapshot: &Snapshot, question: Question<'_>) -> Repo
         given: question.given,
         report: Report::default(),
     };
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = variables(&snapshot.config.variables).into_iter().collect();
     let read = read(snapshot, &question.request, &mut notes).await;
     match &read {
         Ok(parsed) => {
@@ -63,6 +65,22 @@ pub(super) async fn examine(snapshot: &Snapshot, question: Question<'_>) -> Repo
         judge(&mut account, parsed, &question).await;
     }
     account.report
+}
+
+/// Returns the note on the values of variables, of which a running gateway may have others.
+fn variables(all: &[Variable]) -> Option<String> {
+    let mut texts = Vec::new();
+    for variable in all {
+        let (name, value) = (&variable.name, Quoted(&variable.value));
+        texts.push(format!("{name} = {value} ({})", variable.origin_text()));
+    }
+    (!texts.is_empty()).then(|| {
+        format!(
+            "variables: {}; a running gateway may have others, which /policy of its admin listener \
+             shows",
+            texts.join(", ")
+        )
+    })
 }
 
 /// Returns whether the request states its origin, which a trusted proxy may have written.

@@ -391,3 +391,20 @@ fn the_keys_of_a_dev_issuer_are_asked_for_by_name() {
     let expected = Url::parse("http://127.0.0.1:9400/idp/.well-known/jwks.json").unwrap();
     assert_eq!(config.issuers[0].entry.keys, KeySource::Uri(expected));
 }
+
+#[test]
+fn the_values_of_variables_are_named_with_their_origin() {
+    let text = FILE.replace("http://orders:8080", "http://${host}:${port}");
+    let text = format!("[variables]\nhost = \"orders\"\n{text}");
+    let mut overrides = crate::config::Overrides::default();
+    overrides.variables.flags.push(("port".into(), "81".into()));
+    let config = Config::load_text(&text, &overrides).unwrap();
+    let line = Line::try_parse_from(["explain", "POST", "/upload"]).unwrap();
+    let report = explained(config, &line.arguments).unwrap();
+    has(
+        &report,
+        "variables: host = \"orders\" ([variables]), port = \"81\" (--var); a running gateway may \
+         have others, which /policy of its admin listener shows",
+    );
+    lacks(&self::report("POST /upload"), "variables:");
+}

@@ -106,6 +106,10 @@ const ACCESS_FORMAT: Key<Str> = Key::new("access_format", Str)
         r#"'$context.identity.sourceIp [$context.requestTime] $context.status $context.requestId'"#,
     );
 
+/// The note on a format that hides the reasons of refusals.
+const NO_REASON: &str = "\"access_format\" has no variable for the reason of a refusal: append \
+                         \"$context.error.responseType $context.error.message\"";
+
 fn format(reader: &mut Reader<'_>) -> Option<Arc<AccessFormat>> {
     let text = reader.find(&ACCESS_FORMAT)?;
     let is_control = |char: char| char.is_control() && !matches!(char, '\r' | '\n');
@@ -115,7 +119,12 @@ fn format(reader: &mut Reader<'_>) -> Option<Arc<AccessFormat>> {
         return None;
     }
     match AccessFormat::parse(&text.text) {
-        Ok(format) => Some(Arc::new(format)),
+        Ok(format) => {
+            if !format.shows_reasons() {
+                reader.note(text.span, NO_REASON);
+            }
+            Some(Arc::new(format))
+        }
         Err(unknown) => {
             let name = &unknown.name;
             let meant = did_you_mean(name, VARIABLES.iter().copied());

@@ -99,6 +99,7 @@ impl Exchange {
             path: &self.path,
             route: self.route().map(|route| &*route.label),
             status,
+            upstream_status: self.upstream_status(),
             reason,
             detail,
             issuer: self.issuer(),
@@ -131,6 +132,14 @@ impl Exchange {
             upstream_took: self.outcome.upstream_took,
             failed: self.outcome.failed,
         }
+    }
+
+    /// Returns the status of the upstream's answer, if the client got that answer: an answer that the
+    /// gateway refused became one of its own.
+    fn upstream_status(&self) -> Option<u16> {
+        let outcome = &self.outcome;
+        let is_forwarded = outcome.upstream_took.is_some() && outcome.failed.is_none();
+        outcome.status.filter(|_| is_forwarded)
     }
 
     /// Returns the name of the issuer of the request's token. The route has few verifiers, and the

@@ -24,6 +24,9 @@ const MAX_VALUE: usize = 8 << 10;
 /// The variable whose value is a whole string of JSON, with its quotation marks.
 const QUOTED: &str = "error.messageString";
 
+/// How the variables for the reason and the sentence of a refusal begin.
+const REASONS: &str = "error.";
+
 /// The value of a variable that has none.
 const ABSENT: &str = "-";
 
@@ -194,6 +197,13 @@ impl AccessFormat {
         Ok(Self(pieces.into()))
     }
 
+    /// Returns whether lines show the reason or the sentence of every refusal.
+    #[must_use]
+    pub fn shows_reasons(&self) -> bool {
+        let mut pieces = self.0.iter();
+        pieces.any(|piece| matches!(piece, Piece::Variable(name) if name.starts_with(REASONS)))
+    }
+
     /// Appends a line with its line feed.
     pub(super) fn write(
         &self,
@@ -292,8 +302,7 @@ fn number(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Optio
             context.upstream_took?.as_millis().to_string()
         }
         "integrationStatus" | "integration.status" | "integration.integrationStatus" => {
-            context.upstream_took?;
-            line.status.to_string()
+            line.upstream_status?.to_string()
         }
         "routeKey" => format!("{} {}", context.rule_method?, resource_path(context)?),
         "domainPrefix" => context.host?.split('.').next()?.to_owned(),
@@ -367,6 +376,7 @@ mod tests {
             path: "/dev/orders/7",
             route: Some("/dev/orders/{id}"),
             status: 200,
+            upstream_status: Some(200),
             reason: None,
             detail: None,
             issuer: None,
@@ -495,6 +505,37 @@ mod tests {
                 ..context()
             };
             assert_eq!(written(format, &line, &context), shown);
+        }
+    }
+
+    // The answer of a function that failed is the gateway's own: no upstream gave its status.
+    #[test]
+    fn the_status_of_the_integration_is_that_of_an_upstream() {
+        let format = "$context.status $context.integrationStatus $context.integration.status";
+        for (upstream_status, shown) in [(Some(502), "502 502 502\n"), (None, "502 - -\n")] {
+            let line = AccessLine {
+                status: 502,
+                upstream_status,
+                ..line()
+            };
+            assert_eq!(written(format, &line, &context()), shown);
+        }
+    }
+
+    #[test]
+    fn a_format_shows_reasons_if_it_has_one_of_their_variables() {
+        for (format, shows) in [
+            ("$context.status $context.requestId", false),
+            (
+                "$context.authorizer.error $context.integration.error",
+                false,
+            ),
+            ("$context.error.responseType", true),
+            ("a $context.error.message b", true),
+            ("$context.error.messageString", true),
+        ] {
+            let parsed = AccessFormat::parse(format).unwrap();
+            assert_eq!(parsed.shows_reasons(), shows, "{format}");
         }
     }
 

@@ -36,6 +36,8 @@ pub struct AccessLine<'a> {
     pub route: Option<&'a str>,
     /// The status; 499 if the client left before there was one.
     pub status: u16,
+    /// The status that the upstream or the function gave; `None` for an answer of the gateway's own.
+    pub upstream_status: Option<u16>,
     /// The reason code of a refusal.
     pub reason: Option<&'a str>,
     /// A sentence that explains the reason.
@@ -78,6 +80,10 @@ impl AccessLine<'_> {
         push_member(out, br#","route":"#, self.route);
         out.extend_from_slice(br#","status":"#);
         push(out, &self.status);
+        if let Some(status) = self.upstream_status {
+            out.extend_from_slice(br#","upstream_status":"#);
+            push(out, &status);
+        }
         push_member(out, br#","reason":"#, self.reason);
         push_member(out, br#","detail":"#, self.detail);
         push_member(out, br#","issuer":"#, self.issuer);
@@ -235,6 +241,7 @@ mod tests {
             path: "/",
             route: None,
             status: 200,
+            upstream_status: None,
             reason: None,
             detail: None,
             issuer: None,
@@ -258,6 +265,7 @@ mod tests {
             route: Some("/{id}"),
             status: 401,
             reason: Some("missing_token"),
+            upstream_status: Some(418),
             detail: Some("there is no token"),
             issuer: Some("idp"),
             token: Some(TokenFields {
@@ -269,7 +277,7 @@ mod tests {
         };
         assert_eq!(
             written(&line),
-            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"reason":"missing_token","detail":"there is no token","issuer":"idp","token":{"client":"web"},"skipped":7,"took_ms":0.5}"#.to_owned() + "\n"
+            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"upstream_status":418,"reason":"missing_token","detail":"there is no token","issuer":"idp","token":{"client":"web"},"skipped":7,"took_ms":0.5}"#.to_owned() + "\n"
         );
     }
 

@@ -79,6 +79,7 @@ fn log(worker: &WorkerLog, path: &str) {
         path,
         route: None,
         status: 200,
+        upstream_status: None,
         reason: None,
         detail: None,
         issuer: None,
