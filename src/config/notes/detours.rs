@@ -250,7 +250,17 @@ impl Trial<'_> {
         let path = &self.path;
         let what = match self.upstream_path {
             Some(_) => format!("\"{path}\" reaches the same path of the same application"),
-            None => format!("an application may read \"{path}\" as the same path"),
+            None => {
+                let name = match path.ends_with('/') {
+                    true => "slash",
+                    false => "case",
+                };
+                format!(
+                    "an application may read \"{path}\" as the same path; if it does not, write \
+                     distinct = [\"{name}\"] in the first route, else give \"{path}\" a route of its \
+                     own"
+                )
+            }
         };
         format!(
             "route \"{own}\" refuses callers that route \"{other}\" admits, and through that route \

@@ -13,6 +13,7 @@ use crate::config::language::{
 };
 use crate::lambda::{EventFormat, Function, FunctionName, MAX_PAYLOAD, MediaRange};
 use crate::net::Url;
+use crate::transform::Place;
 
 pub(super) static TABLE: Table = Table {
     path: "upstreams.*.lambda",
@@ -39,6 +40,7 @@ const FUNCTION: Key<Str> = Key::new("function", Str)
          The runtime interface emulator has one, which is called `function`.",
     )
     .not(&["name", "function_name", "arn"])
+    .takes(&Place::SETTING)
     .example(r#""function""#);
 
 const EVENT: DefaultKey<Choice<EventFormat>> = Key::new(
@@ -82,22 +84,26 @@ const TIMEOUT: DefaultKey<Time> = Key::new("timeout", Time::POSITIVE)
 
 const ACCOUNT_ID: DefaultKey<Str> = Key::new("account_id", Str)
     .doc("`requestContext.accountId` of events.")
+    .takes(&Place::SETTING)
     .example(r#""123456789012""#)
     .or("000000000000");
 
 const API_ID: DefaultKey<Str> = Key::new("api_id", Str)
     .doc("`requestContext.apiId` of events.")
+    .takes(&Place::SETTING)
     .example(r#""a1b2c3d4e5""#)
     .or("scopegate");
 
 const STAGE: Key<Str> = Key::new("stage", Str)
     .absent("the prefix of the route's group without its slash, else `$default`")
     .doc("`requestContext.stage` of events.")
+    .takes(&Place::SETTING)
     .example(r#""prod""#);
 
 const STAGE_VARIABLES: Key<Custom> = Key::new("stage_variables", TEXTS)
     .absent("no stage variables")
     .doc("`stageVariables` of events.")
+    .takes(&Place::SETTING)
     .example(r#"{ table = "orders-dev" }"#);
 
 const TEXTS: Custom = Custom {

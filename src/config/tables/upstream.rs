@@ -315,6 +315,7 @@ fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
         None => max_idle,
     };
     let connection_age = reader.get(&CONNECTION_AGE);
+    note_emulator(&reader, lambda.as_ref());
     let max_connections = reader.get(&MAX_CONNECTIONS);
     let max_pending = reader.get(&MAX_PENDING);
     let max_requests = max_requests(&mut reader, lambda.as_ref());
@@ -351,6 +352,19 @@ fn upstream(name: &Text, mut reader: Reader<'_>) -> Option<Settings> {
         lambda: lambda.map(Box::new),
         terms,
     })
+}
+
+/// The name under which the runtime interface emulator has its one function.
+const EMULATED: &str = "function";
+
+/// Notes the name of an emulator's function without a limit of its requests.
+fn note_emulator(reader: &Reader<'_>, lambda: Option<&Function>) {
+    let is_emulated = lambda.is_some_and(|function| function.name.as_str() == EMULATED);
+    if is_emulated && !reader.has(&MAX_CONNECTIONS) {
+        let message = "\"function\" is the function of a runtime interface emulator, which ends at \
+                       the second request at a time: write max_connections = 1";
+        reader.note(reader.key_span(&LAMBDA), message);
+    }
 }
 
 /// Returns the limit of requests under way. Functions have a limit in any case: their requests are

@@ -11,7 +11,7 @@ use crate::transform::{Part, Place, Reference, Template};
 /// The advice for a reference in a place that takes none.
 const PLACES: &str = "variables may stand in \"url\" and \"endpoints\" of upstreams, in \"issuer\", \
                       \"jwks_uri\", \"audience\" and \"public_url\", in \"rewrite\", in \"respond\", \
-                      and in values of header fields";
+                      in texts of \"lambda\", and in values of header fields";
 
 /// Fills variables into the values of a document, and reports references without a value or in a
 /// place that takes none. Header rules and other templates keep their references, and are filled in
@@ -42,9 +42,12 @@ pub(in crate::config) fn fill(
     context.set_variables(variables);
 }
 
+/// The settings whose strings are URLs. All others are texts, such as an audience.
+const URLS: [&str; 5] = ["url", "endpoints", "issuer", "jwks_uri", "public_url"];
+
 /// Returns whether the strings of a setting are URLs.
 fn is_url(key: &dyn AnyKey) -> bool {
-    key.name() != "audience"
+    URLS.contains(&key.name())
 }
 
 /// Returns what a value has that ends the part of a URL in which it stands, and the name of that

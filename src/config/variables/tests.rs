@@ -451,3 +451,31 @@ fn a_value_stays_in_its_part_of_a_rewrite() {
     let rewrite = config.routes[0].heads.rewrite.as_ref().unwrap();
     assert_eq!(rewrite.query().names().collect::<Vec<_>>(), ["tenant", "b"]);
 }
+
+#[test]
+fn the_texts_of_a_function_take_variables() {
+    let text = FILE.replace(
+        "url = \"http://${host}:8080\"\n",
+        "url = \"http://${host}:8080\"\nlambda = { function = \"orders:${stage}\", account_id = \
+         \"${account}\", api_id = \"${account}\", stage = \"${stage}\", stage_variables = { table \
+         = \"orders-${stage}\", price = \"$$5\" } }\n",
+    );
+    let values = given(&[("stage", "prod"), ("account", "123456789012")], &[]);
+    let config = load(&text, values).unwrap();
+    let function = config.upstreams[0].lambda.as_ref().unwrap();
+    assert_eq!(function.name.as_str(), "orders:prod");
+    assert_eq!(&*function.account_id, "123456789012");
+    assert_eq!(&*function.api_id, "123456789012");
+    assert_eq!(function.stage.as_deref(), Some("prod"));
+    let variables = function.stage_variables.iter();
+    let variables: Vec<_> = variables.map(|(name, text)| (&**name, &**text)).collect();
+    assert_eq!(variables, [("price", "$5"), ("table", "orders-prod")]);
+    // A value is checked as if it stood there, and the name of a variable of the stage is a key.
+    for (from, to) in [("orders:${stage}", "${stage}"), ("table", "\"${stage}\"")] {
+        let found = problems(
+            &text.replace(from, to),
+            given(&[("stage", "a/b"), ("account", "1")], &[]),
+        );
+        assert!(!found.is_empty(), "{to}");
+    }
+}
