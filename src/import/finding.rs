@@ -269,6 +269,9 @@ codes! {
     ResponseMapping Warning "response-mapping":
         "changes of responses are not translated",
         "let the upstream answer as the client expects it, or write `response_headers`";
+    MockPart Warning "mock-part":
+        "a part of the answer of a mock integration is not translated",
+        "write it in `respond` of the route, such as `respond.headers.location`";
     ParameterMapping Warning "parameter-mapping":
         "a parameter mapping is not translated; the client cannot set the parameter either, if it is a field",
         "write it as `request_headers` or `rewrite` of the route";
@@ -280,7 +283,7 @@ codes! {
         "write it as `[[errors.responses]]`";
     ResponsePart Warning "gateway-response-part":
         "a part of a gateway response is not translated",
-        "see what the entry of `[[errors.responses]]` lacks; fields of CORS are written by `cors`";
+        "the gateway writes `WWW-Authenticate` and others itself, and `cors` those of CORS; see what the entry of `[[errors.responses]]` lacks";
     UnverifiedTls Warning "unverified-tls":
         "the certificate of the upstream is not verified, as it is in the API",
         "write the CA of the upstream as `ca_file`, and remove `verify`";

@@ -32,6 +32,15 @@ pub(super) struct Decision {
     pub(super) findings: Vec<Finding>,
 }
 
+/// What becomes of the API keys in a requirement.
+#[derive(Clone, Copy)]
+enum ApiKeys {
+    /// They deny the operation.
+    Refused,
+    /// They are passed over, for the sake of what stands beside them.
+    PassedOver,
+}
+
 /// What all members of a requirement say together.
 struct Asked<'a> {
     authorizer: &'a Authorizer,
@@ -84,7 +93,7 @@ impl<'d> Authorizers<'d> {
         if let Some(empty) = alternatives.iter().find(is_empty) {
             return Err(Untranslated::new(Code::EmptyRequirement, empty.place, ""));
         }
-        match self.asked(operation)? {
+        match self.asked(operation, ApiKeys::Refused)? {
             Some(asked) => granted(&asked, operation, issuers),
             None => Ok(Decision {
                 access: Access::Public,
@@ -94,12 +103,33 @@ impl<'d> Authorizers<'d> {
         }
     }
 
+    /// Returns who may call an operation that asks for an API key as well, as far as its authorizer
+    /// is concerned; `None` if it has none, or if that cannot be told.
+    pub(super) fn beside_api_keys(
+        &self,
+        operation: &Operation<'_>,
+        issuers: &mut Registry<Issuer>,
+    ) -> Option<Decision> {
+        let asked = self.asked(operation, ApiKeys::PassedOver).ok()??;
+        granted(&asked, operation, issuers).ok()
+    }
+
     /// Returns what the members of an operation's requirements ask for together.
-    fn asked(&self, operation: &Operation<'_>) -> Result<Option<Asked<'_>>, Untranslated> {
+    fn asked(
+        &self,
+        operation: &Operation<'_>,
+        keys: ApiKeys,
+    ) -> Result<Option<Asked<'_>>, Untranslated> {
         let mut asked: Option<Asked<'_>> = None;
         for member in operation.security.members() {
-            let Some(authorizer) = self.authorizer(member)? else {
-                continue;
+            let authorizer = match self.authorizer(member) {
+                Ok(Some(authorizer)) => authorizer,
+                Ok(None) => continue,
+                Err(reason) if reason.code == Code::ApiKey => match keys {
+                    ApiKeys::PassedOver => continue,
+                    ApiKeys::Refused => return Err(self.named_with_authorizer(reason, operation)),
+                },
+                Err(reason) => return Err(reason),
             };
             let scopes = scopes(member)?;
             let asked = asked.get_or_insert(Asked {
@@ -121,6 +151,21 @@ impl<'d> Authorizers<'d> {
             }
         }
         Ok(asked)
+    }
+
+    /// Adds to the reason about an API key the authorizer that stands beside the key.
+    fn named_with_authorizer(
+        &self,
+        reason: Untranslated,
+        operation: &Operation<'_>,
+    ) -> Untranslated {
+        let mut members = operation.security.members();
+        let Some(other) = members.find(|member| matches!(self.authorizer(member), Ok(Some(_))))
+        else {
+            return reason;
+        };
+        let about = format!("{}, beside the authorizer {:?}", reason.about, other.scheme);
+        Untranslated::new(reason.code, reason.place, about)
     }
 
     /// Returns the authorizer that a member names; `None` for the name that stands for nothing.

@@ -79,12 +79,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Reads the gateway responses. `has_cors` says that every path has `cors`, which writes the
-    /// fields of CORS into refusals as well.
-    pub(super) fn of(api: &Api<'_>, variables: &Variables, has_cors: bool) -> Self {
+    /// Reads the gateway responses. `without_cors` is the first path that has no `cors`, which
+    /// writes the fields of CORS into refusals as well.
+    pub(super) fn of(api: &Api<'_>, variables: &Variables, without_cors: Option<&str>) -> Self {
         let mut reading = Reading {
             variables,
-            has_cors,
+            without_cors,
             answers: Self::default(),
         };
         let node = api.root().get(EXTENSION);
@@ -97,7 +97,7 @@ impl Answers {
 
 struct Reading<'r> {
     variables: &'r Variables,
-    has_cors: bool,
+    without_cors: Option<&'r str>,
     answers: Answers,
 }
 
@@ -160,20 +160,38 @@ impl Reading<'_> {
         let parameters = entry.value.get("responseParameters");
         for parameter in parameters.map_or(&[][..], Node::entries) {
             match field(parameter) {
-                Some((name, _)) if self.has_cors && name.starts_with("access-control-") => {
-                    let about = format!("{}: {:?}", kind.name, parameter.key);
-                    self.note(Code::ResponseCors, parameter, about);
+                Some((name, _)) if name.starts_with("access-control-") => {
+                    self.cors_field(kind, parameter);
                 }
-                Some((name, value)) if Direction::Response.name(&name).is_ok() => {
-                    headers.insert(name, value);
-                }
-                _ => {
-                    let about = format!("{}: {:?}", kind.name, parameter.key);
-                    self.note(Code::ResponsePart, parameter, about);
-                }
+                Some((name, value)) => match Direction::Response.name(&name) {
+                    Ok(_) => {
+                        headers.insert(name, value);
+                    }
+                    Err(error) => self.lost_field(kind, parameter, &error.to_string()),
+                },
+                None => self.lost_field(kind, parameter, "its value is no fixed text"),
             }
         }
         headers
+    }
+
+    /// Notes a field of CORS, which `cors` writes, if every path has it.
+    fn cors_field(&mut self, kind: &Type, parameter: &Entry) {
+        match self.without_cors {
+            None => {
+                let about = format!("{}: {:?}", kind.name, parameter.key);
+                self.note(Code::ResponseCors, parameter, about);
+            }
+            Some(path) => {
+                let why = format!("there is no `cors` for {path:?}");
+                self.lost_field(kind, parameter, &why);
+            }
+        }
+    }
+
+    fn lost_field(&mut self, kind: &Type, parameter: &Entry, why: &str) {
+        let about = format!("{}: {:?} ({why})", kind.name, parameter.key);
+        self.note(Code::ResponsePart, parameter, about);
     }
 
     /// Returns the body, if the status has one.

@@ -55,7 +55,8 @@ pub(super) fn respond(
     let is_preflight = operation.method == Method::Options && response.is_some_and(has_override);
     if is_preflight {
         let place = template.map_or(integration.place, |node| node.place);
-        findings.push(Untranslated::new(Code::MappingTemplate, place, "").of(operation));
+        let about = "\"responseTemplates\"";
+        findings.push(Untranslated::new(Code::MockPart, place, about).of(operation));
     } else if body.is_some_and(is_computed) {
         let place = template.map_or(integration.place, |node| node.place);
         let about = "its template has directives or references";
@@ -151,5 +152,5 @@ pub(super) fn is_computed(template: &str) -> bool {
 
 fn lost(entry: &Entry) -> Untranslated {
     let about = format!("{:?}", entry.key);
-    Untranslated::new(Code::ResponseMapping, entry.place, about)
+    Untranslated::new(Code::MockPart, entry.place, about)
 }

@@ -249,7 +249,11 @@ impl<'w> Work<'w> {
             Ok(Handler::Upstream(name)) => Handler::Upstream(name),
             _ => Handler::Nobody,
         };
-        let known = self.authorizers.decide(operation, &mut self.issuers).ok();
+        let issuers = &mut self.issuers;
+        let known = match reason.code {
+            Code::ApiKey => self.authorizers.beside_api_keys(operation, issuers),
+            _ => self.authorizers.decide(operation, issuers).ok(),
+        };
         let asked = known.map(|decision| Asked {
             access: decision.access,
             tokens: decision.tokens,
@@ -319,9 +323,10 @@ impl<'w> Work<'w> {
             (Kind::Rest, Some(_)) => {
                 let mut operations = self.api.operations.iter();
                 let preflights = &self.preflights;
-                let has_cors =
-                    operations.all(|operation| preflights.path(operation.path).is_some());
-                let answers = Answers::of(self.api, &self.options.variables, has_cors);
+                let without_cors =
+                    operations.find(|operation| preflights.path(operation.path).is_none());
+                let path = without_cors.map(|operation| operation.path);
+                let answers = Answers::of(self.api, &self.options.variables, path);
                 self.answers = answers.entries;
                 self.findings.extend(answers.findings);
             }

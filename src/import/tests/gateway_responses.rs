@@ -127,6 +127,11 @@ fn fields_of_cors_are_those_of_cors() {
     assert_eq!(names(&with), "gateway-response-cors");
     let without = answering(response, "");
     assert_eq!(names(&without), "gateway-response-part");
+    let about = &without.findings[0].about;
+    assert!(
+        about.ends_with("(there is no `cors` for \"/p\")"),
+        "{about}"
+    );
     // One path of two has no `cors`.
     let other = format!("{PREFLIGHT} /q: {{get: {{security: [{{pool: [a]}}], {FORWARD}}}}}\n");
     assert_eq!(names(&answering(response, &other)), "gateway-response-part");

@@ -121,9 +121,26 @@ fn what_a_denied_route_asks_for_is_written_beside_it() {
         "{}",
         imported.toml
     );
-    // Nothing is known of an operation that asks for an API key.
-    let unknown = import(&secured("[{pool: [r/a], key: []}]"));
-    assert!(!unknown.toml.contains("beside that"), "{}", unknown.toml);
+    // An API key hides nothing of the authorizer that stands beside it.
+    let with_key = import(&secured("[{pool: [r/a], key: []}]"));
+    let comment = "# beside that, the document says: GET = \"r/a\", with issuer";
+    let mut lines = with_key.toml.lines();
+    assert!(
+        lines.any(|line| line.starts_with(comment)),
+        "{}",
+        with_key.toml
+    );
+    let about = &with_key.findings[0].about;
+    assert!(
+        about.ends_with(", beside the authorizer \"pool\""),
+        "{about}"
+    );
+    // Nothing is known of an operation that asks for an API key alone, or for what is not known.
+    for security in ["[{key: []}]", "[{key: [], nothing: []}]"] {
+        let unknown = import(&secured(security));
+        assert!(!unknown.toml.contains("beside that"), "{}", unknown.toml);
+        assert!(!unknown.findings[0].about.contains("beside"), "{security}");
+    }
 }
 
 #[test]

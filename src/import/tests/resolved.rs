@@ -365,7 +365,7 @@ fn texts_of_a_document_are_no_patterns_and_no_references() {
     }
     for header in ["{id}", "{other}", "a{id+}"] {
         let imported = at("/m/{id}", &mock(header, "x"));
-        assert!(names(&imported).contains("response-mapping"), "{header}");
+        assert!(names(&imported).contains("mock-part"), "{header}");
         assert!(!imported.toml.contains("x-a"), "{header}");
     }
     for body in ["$context.requestId", "#set($x = 1)", "$input.json(\"$\")"] {

@@ -6,6 +6,8 @@ mod requirement;
 mod route;
 mod value;
 
+use std::collections::BTreeMap;
+
 use cors::cors;
 use output::{Output, Written};
 use value::{inline, key, list, map, one_or_list, quoted};
@@ -102,7 +104,7 @@ fn upstream(out: &mut Output, upstream: &Upstream) {
 
 fn lambda(lambda: &Lambda) -> String {
     let mut entries = vec![
-        format!("function = {}", quoted(&lambda.function)),
+        format!("function = {}", setting(&lambda.function)),
         format!("event = {}", quoted(lambda.event)),
     ];
     let texts = [
@@ -112,17 +114,18 @@ fn lambda(lambda: &Lambda) -> String {
     ];
     for (key, text) in texts {
         if let Some(text) = text {
-            entries.push(format!("{key} = {}", quoted(text)));
+            entries.push(format!("{key} = {}", setting(text)));
         }
     }
     if !lambda.binary.is_empty() {
         entries.push(format!("binary = {}", list(&lambda.binary)));
     }
     if !lambda.stage_variables.is_empty() {
-        entries.push(format!(
-            "stage_variables = {}",
-            map(&lambda.stage_variables)
-        ));
+        let mut texts = BTreeMap::new();
+        for (name, text) in &lambda.stage_variables {
+            texts.insert(name.clone(), dollars(text));
+        }
+        entries.push(format!("stage_variables = {}", map(&texts)));
     }
     inline(entries)
 }
