@@ -77,10 +77,7 @@ pub(super) fn lint(arguments: &Arguments) -> Result<u8, Failure> {
     let report = Report {
         names: &names,
         operations: contract.operations.len(),
-        other_prefix: match comparing.answered {
-            0 => arguments.other_prefix(&config, &document),
-            _ => None,
-        },
+        other_prefix: arguments.other_prefix(&config, &document, &comparing),
         comparing,
     };
     print(&match arguments.json {
@@ -103,15 +100,28 @@ impl Arguments {
         comparison::contract(document, &reading)
     }
 
-    /// Returns the prefix under which most operations have a route, with their number, for a
-    /// document none of whose operations has one.
-    fn other_prefix(&self, config: &Config, document: &Document) -> Option<(String, usize)> {
-        let mut best: Option<(String, usize)> = None;
+    /// Returns the prefix under which there are the fewest differences, with the number of
+    /// operations that have a route there; `None` if there are no fewer than those found. A route
+    /// for every path answers each operation, under whatever prefix.
+    fn other_prefix(
+        &self,
+        config: &Config,
+        document: &Document,
+        found: &Comparing,
+    ) -> Option<(String, usize)> {
+        let mut best = None;
+        let mut fewest = found.differences.len();
+        if fewest == 0 {
+            return None;
+        }
         for prefix in comparison::prefixes(config) {
             let contract = self.contract(document, Some(&prefix)).ok()?;
-            let answered = comparison::compare(config, &contract).ok()?.answered;
-            if answered > best.as_ref().map_or(0, |(_, most)| *most) {
-                best = Some((prefix, answered));
+            let other = comparison::compare(config, &contract).ok()?;
+            let number = other.differences.len();
+            let is_first = found.answered == 0 && best.is_none();
+            if other.answered > 0 && (number < fewest || is_first) {
+                fewest = number;
+                best = Some((prefix, other.answered));
             }
         }
         best

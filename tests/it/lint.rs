@@ -471,3 +471,25 @@ fn an_import_has_no_difference_from_its_document() {
     }
     assert!(compared > 10);
 }
+
+// A route for every path answers each operation, whatever its prefix.
+#[test]
+fn a_prefix_is_proposed_where_a_default_route_answers_everything() {
+    let document = EXPORT.replace(
+        "  /health:\n    get: {}",
+        "  /$default:\n    x-amazon-apigateway-any-method: {x-amazon-apigateway-integration: \
+         {type: http_proxy, uri: 'http://orders/'}}",
+    );
+    let config = agreeing()
+        .replace("prefix = \"/dev\"\n", "")
+        .replace("\"/health\"", "\"/**\"")
+        .replace("methods = [\"GET\"]\npublic", "methods = \"ANY\"\npublic");
+    let folder = folder(&config, &document);
+    let (code, text) = lint(&folder, &[]);
+    assert!(
+        code == Some(4) && text.contains("help: try --prefix /: "),
+        "{text}"
+    );
+    let (_, text) = lint(&folder, &["--prefix", "/"]);
+    assert!(!text.contains("help"), "{text}");
+}
