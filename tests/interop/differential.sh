@@ -4,7 +4,7 @@
 # (docs/reliability.md).
 #
 #   tests/interop/differential.sh [SCOPEGATE [ARGUMENT…]]   the binary, target/debug/scopegate by default, and arguments of
-#                                                           differential/main.py, by default `--cases 10000 --answers 3000`
+#                                                           differential/main.py, by default `--seed 1 --cases 10000 --answers 3000`
 #
 # Needs python3, openssl, node, the registry of Python, and Debian's nginx-light, libnginx-mod-http-js, haproxy and caddy or
 # the right to install them.
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 . tests/interop/tools.bash
 scopegate=$(realpath "${1:-target/debug/scopegate}")
 [ -f "$scopegate" ] && [ -x "$scopegate" ] || fail "no binary at $scopegate"
-[ $# -gt 1 ] && arguments=("${@:2}") || arguments=(--cases 10000 --answers 3000)
+[ $# -gt 1 ] && arguments=("${@:2}") || arguments=(--seed 1 --cases 10000 --answers 3000)
 PATH=$PATH:/usr/sbin
 debian nginx:nginx-light haproxy:haproxy caddy:caddy
 [ -f /usr/lib/nginx/modules/ngx_http_js_module.so ] || debian no-program:libnginx-mod-http-js
