@@ -1,8 +1,10 @@
 //! Invokes the function that an upstream is, and turns its answer into the client's response.
 //!
 //! Unlike a forwarded request, the request and the answer are kept in memory as a whole. A permit of
-//! the upstream, taken before the body is read, bounds how many are kept at a time. An invocation
-//! goes on, and keeps its permit, when its client has left. Of the client's request nothing but the event reaches the Invoke API: its fields are the gateway's own.
+//! the upstream bounds how many are kept at a time: it is taken before the body is read, and freed
+//! when the client's connection has taken the whole answer. An invocation goes on, and keeps its
+//! permit, when its client has left. Of the client's request nothing but the event reaches the
+//! Invoke API: its fields are the gateway's own.
 
 use std::rc::Rc;
 
@@ -17,7 +19,7 @@ use super::exchange::Exchange;
 use super::forward::{BodyDeadlines, handshake_of, has_no_content, head_to_client, refused_cause};
 use super::headers::{self, Forwarding};
 use super::mapped::Mapped;
-use super::reply_body::ReplySource;
+use super::reply_body::{KeptBody, ReplySource};
 use super::request_body::{RequestBody, UploadFailure, UploadStatus, Whole};
 use super::upgrade::Upgrades;
 use super::worker::View;
@@ -121,22 +123,25 @@ impl<'v> Invocation<'v, '_> {
         let removed_token = self.query_without_tokens(&head);
         let event = self.event(head, removed_token.as_deref(), &body, exchange)?;
         drop(body);
-        let answer = self.send(event.body, permit, exchange).await?;
-        let mut response = self.respond(answer, removed_token.is_some(), exchange);
+        let mut answer = self.send(event.body, permit, exchange).await?;
+        let permit = answer.permit.take();
+        let answer = self.parse(answer).map_err(Cause::Function)?;
+        let removed_token = removed_token.is_some();
+        let mut response = self.respond(answer, permit, removed_token, exchange);
         for (name, value) in event.response_fields {
             response.headers_mut().append(name, value);
         }
         Ok(response)
     }
 
-    /// Sends the event, and returns the answer of the function. The invocation goes on when this
+    /// Sends the event, and returns the answer of the Invoke API. The invocation goes on when this
     /// future is dropped.
     async fn send(
         &self,
         event: Whole,
         permit: Option<RequestPermit>,
         exchange: &mut Exchange,
-    ) -> Result<Answer, Cause> {
+    ) -> Result<WholeAnswer, Cause> {
         let sent = event.progress();
         let body = RequestBody::Whole(Box::new(event));
         let mut outgoing = Outgoing::new(self.request_head(), AddedFields::new(), body);
@@ -155,7 +160,7 @@ impl<'v> Invocation<'v, '_> {
             .duration
             .observe(answer.took);
         exchange.upstream_answered(answer.took);
-        self.parse(answer).map_err(Cause::Function)
+        Ok(answer)
     }
 
     /// Reads the whole body of the request, within the limits of the route and of the event.
@@ -165,11 +170,9 @@ impl<'v> Invocation<'v, '_> {
         upgrades: &Upgrades,
         body: Incoming,
     ) -> Result<Bytes, Cause> {
-        let (most, too_long) = self.body_limit();
         let announced = body.size_hint();
-        if announced.lower() > most {
-            return Err(too_long);
-        }
+        check_event(self.route, self.function, announced.lower())?;
+        let (most, too_long) = body_limit(self.route, self.function);
         let (mut body, upload) = RequestBody::new(
             body,
             Some(most),
@@ -198,15 +201,6 @@ impl<'v> Invocation<'v, '_> {
             }
         }
         Ok(whole.freeze())
-    }
-
-    /// Returns the most bytes of the body, and the cause for a longer one.
-    fn body_limit(&self) -> (u64, Cause) {
-        let of_event = self.function.event_bytes as u64;
-        match self.route.config.body_bytes {
-            Some(of_route) if of_route <= of_event => (of_route, Cause::BodyTooLarge),
-            _ => (of_event, Cause::EventTooLarge),
-        }
     }
 
     /// Returns the query that the function gets in place of the client's, if a token was removed
@@ -334,10 +328,11 @@ impl<'v> Invocation<'v, '_> {
         refused_cause(self.route, self.deadlines, upload, fault)
     }
 
-    /// Returns the client's response.
+    /// Returns the client's response, whose body holds the permit.
     fn respond(
         &self,
         answer: Answer,
+        permit: Option<RequestPermit>,
         removed_token: bool,
         exchange: &Exchange,
     ) -> Response<ReplySource> {
@@ -352,12 +347,37 @@ impl<'v> Invocation<'v, '_> {
             // The length of the body that a GET would get (RFC 9110 §8.6).
             fields.insert(CONTENT_LENGTH, body.len().into());
         }
-        let has_body = !has_no_content(method, status);
-        let mut response = Response::new(ReplySource::Own(has_body.then_some(body)));
+        let source = if body.is_empty() || has_no_content(method, status) {
+            ReplySource::Own(None)
+        } else {
+            ReplySource::Kept(KeptBody::new(body, self.deadlines.timer(), permit))
+        };
+        let mut response = Response::new(source);
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         head_to_client(self.route, removed_token, &mut response, exchange);
         response
+    }
+}
+
+/// Checks the announced length of a body, which becomes a part of an event.
+///
+/// # Errors
+/// The body alone is longer than the limit of the route, or of the event.
+pub(super) fn check_event(route: &Route, function: &Function, announced: u64) -> Result<(), Cause> {
+    let (most, too_long) = body_limit(route, function);
+    if announced > most {
+        return Err(too_long);
+    }
+    Ok(())
+}
+
+/// Returns the most bytes of the body, and the cause for a longer one.
+fn body_limit(route: &Route, function: &Function) -> (u64, Cause) {
+    let of_event = function.event_bytes as u64;
+    match route.config.body_bytes {
+        Some(of_route) if of_route <= of_event => (of_route, Cause::BodyTooLarge),
+        _ => (of_event, Cause::EventTooLarge),
     }
 }
 

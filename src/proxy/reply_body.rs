@@ -1,4 +1,5 @@
-//! The body of a response: made by the gateway, or relayed from the upstream as it arrives.
+//! The body of a response: made by the gateway, kept in memory as a whole, or relayed from the
+//! upstream as it arrives.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +12,10 @@ use super::body_timer::{BodyError, BodyTimer};
 use super::exchange::Exchange;
 use super::headers;
 use super::request_body::{RequestBody, UploadFailure, UploadStatus};
-use crate::upstream::{Reply, UpgradedConnection};
+use crate::upstream::{Reply, RequestPermit, UpgradedConnection};
+
+/// The longest piece of a kept body that is handed on at a time.
+const PIECE: usize = 64 * 1024;
 
 /// The body of a response. The exchange ends with it in any case, but for a WebSocket, whose
 /// exchange ends with its tunnel.
@@ -26,13 +30,26 @@ pub struct ReplyBody {
 
 /// The source of a response's body.
 pub(super) enum ReplySource {
-    /// A body that the gateway made.
+    /// A body that the gateway made of its configuration and of the request's head, which bound its
+    /// length. It is handed on in one piece.
     Own(Option<Bytes>),
+    /// A body that the gateway has in memory as a whole, and hands on piece by piece.
+    Kept(KeptBody),
     /// The body of the upstream's response, relayed as it arrives.
     Upstream(Relay),
     /// No body: the upstream has switched protocols. The tunnel ends after this time without
     /// traffic.
     Switched(UpgradedConnection, Duration),
+}
+
+/// The body of an answer that was read as a whole.
+///
+/// The client's connection takes the next piece when it has room for one. So a client that reads
+/// nothing holds the permit, and the limit of requests bounds how many answers wait in memory.
+pub(super) struct KeptBody {
+    rest: Bytes,
+    timer: BodyTimer,
+    _permit: Option<RequestPermit>,
 }
 
 /// A response body that is relayed from the upstream as it arrives.
@@ -110,6 +127,31 @@ impl ReplyBody {
     }
 }
 
+impl KeptBody {
+    pub(super) fn new(bytes: Bytes, timer: BodyTimer, permit: Option<RequestPermit>) -> Self {
+        Self {
+            rest: bytes,
+            timer,
+            _permit: permit,
+        }
+    }
+
+    /// Returns the next piece, or an error once the request has taken too long. The time for which
+    /// the client reads nothing is bounded by its connection, which asks for no piece meanwhile.
+    fn next(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        if let Some(error) = self.timer.check() {
+            return Some(Err(error));
+        }
+        let piece = self.rest.split_to(PIECE.min(self.rest.len()));
+        // A copy, since a piece that waits to be written would keep the whole answer in memory when
+        // the permit is free again.
+        Some(Ok(Frame::data(Bytes::copy_from_slice(&piece))))
+    }
+}
+
 impl Relay {
     pub(super) fn poll_next(
         &mut self,
@@ -145,10 +187,12 @@ impl Relay {
 impl Drop for ReplyBody {
     /// Notes that the client disconnected if the response is dropped before its end.
     fn drop(&mut self) {
-        if let (ReplySource::Upstream(relay), Some(exchange)) = (&self.source, &mut self.exchange)
-            && !self.has_ended
-            && !relay.has_ended()
-        {
+        let is_whole = match &self.source {
+            ReplySource::Upstream(relay) => self.has_ended || relay.has_ended(),
+            ReplySource::Kept(kept) => kept.rest.is_empty(),
+            ReplySource::Own(_) | ReplySource::Switched(..) => true,
+        };
+        if let (false, Some(exchange)) = (is_whole, &mut self.exchange) {
             exchange.abandoned();
         }
     }
@@ -166,7 +210,7 @@ impl Body for ReplyBody {
         if let Some(error) = this.failure.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let relay = match &mut this.source {
+        let next = match &mut this.source {
             ReplySource::Own(bytes) => {
                 let bytes = bytes.take();
                 if let (Some(bytes), Some(exchange)) = (&bytes, &mut this.exchange) {
@@ -174,10 +218,11 @@ impl Body for ReplyBody {
                 }
                 return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
             }
-            ReplySource::Upstream(relay) => relay,
+            ReplySource::Kept(kept) => Poll::Ready(kept.next()),
+            ReplySource::Upstream(relay) => relay.poll_next(cx),
             ReplySource::Switched(..) => return Poll::Ready(None),
         };
-        match relay.poll_next(cx) {
+        match next {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
@@ -205,6 +250,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             ReplySource::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            ReplySource::Kept(kept) => kept.rest.is_empty(),
             ReplySource::Upstream(relay) => relay.reply.is_end_stream(),
             ReplySource::Switched(..) => true,
         }
@@ -215,8 +261,41 @@ impl Body for ReplyBody {
             ReplySource::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            ReplySource::Kept(kept) => SizeHint::with_exact(kept.rest.len() as u64),
             ReplySource::Upstream(relay) => relay.reply.size_hint(),
             ReplySource::Switched(..) => SizeHint::with_exact(0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_kept_body_is_handed_on_in_pieces_that_keep_nothing_else() {
+        let whole: Bytes = (0..=255).cycle().take(2 * PIECE + 1).collect();
+        let mut kept = KeptBody::new(whole.clone(), BodyTimer::new(HOUR, None), None);
+        let mut pieces = Vec::new();
+        while let Some(piece) = kept.next() {
+            pieces.push(piece.unwrap().into_data().unwrap());
+        }
+        let lengths: Vec<_> = pieces.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [PIECE, PIECE, 1]);
+        assert!(pieces.iter().all(Bytes::is_unique));
+        assert!(pieces.concat() == whole);
+    }
+
+    #[test]
+    fn a_kept_body_ends_at_the_deadline_of_the_request() {
+        let late = BodyTimer::new(HOUR, Some(clock::monotonic()));
+        let mut kept = KeptBody::new(Bytes::from_static(b"body"), late, None);
+        assert!(matches!(kept.next(), Some(Err(BodyError::Deadline))));
+        // What is whole was in time.
+        let late = BodyTimer::new(HOUR, Some(clock::monotonic()));
+        assert!(KeptBody::new(Bytes::new(), late, None).next().is_none());
     }
 }

@@ -208,7 +208,7 @@ where
         Ok(response.map(|download| Reply {
             download,
             _active_request: active_request,
-            _request_permit: permit,
+            request_permit: permit,
         }))
     }
 

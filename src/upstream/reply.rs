@@ -17,13 +17,18 @@ use super::request_limit::RequestPermit;
 pub struct Reply<B: Body<Data = Bytes>> {
     pub(super) download: Download<B>,
     pub(super) _active_request: Option<ActiveRequest>,
-    pub(super) _request_permit: Option<RequestPermit>,
+    pub(super) request_permit: Option<RequestPermit>,
 }
 
 impl<B: Body<Data = Bytes>> Reply<B> {
     /// Frees the memory for the next part of the body, until the body is polled again.
     pub fn release_buffer(&mut self) {
         self.download.release_buffer();
+    }
+
+    /// Takes the permit of the request, which is held from now on by the caller.
+    pub(super) fn take_permit(&mut self) -> Option<RequestPermit> {
+        self.request_permit.take()
     }
 
     /// Returns the connection, if it has switched to another protocol.

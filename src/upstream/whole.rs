@@ -23,7 +23,7 @@ use tokio::time::timeout_at;
 use super::balance::{UpstreamClient, capped};
 use super::exchange::Outgoing;
 use super::reply::Reply;
-use super::{Fault, UploadProgress};
+use super::{Fault, RequestPermit, UploadProgress};
 use crate::clock;
 use crate::net::{DialError, Stage};
 
@@ -50,6 +50,9 @@ pub struct WholeAnswer {
     pub body: Option<Bytes>,
     /// The time from the request to the head of the answer.
     pub took: Duration,
+    /// The permit of the request, which is to be held for as long as the body is in memory; `None`
+    /// if the upstream has no limit of requests.
+    pub permit: Option<RequestPermit>,
 }
 
 /// The task of an exchange.
@@ -162,7 +165,13 @@ where
             StatusCode::OK => self.read(&mut reply).await?,
             _ => Some(Bytes::new()),
         };
-        Ok(WholeAnswer { head, body, took })
+        let permit = reply.take_permit();
+        Ok(WholeAnswer {
+            head,
+            body,
+            took,
+            permit,
+        })
     }
 
     /// Reads the whole body; `None` if it is too long.

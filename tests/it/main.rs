@@ -61,6 +61,7 @@ mod forwarded;
 mod framing;
 mod function_answers;
 mod function_departures;
+mod function_downloads;
 mod functions;
 mod group_answers;
 mod grpc;
