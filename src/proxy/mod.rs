@@ -4,6 +4,7 @@
 
 mod body_timer;
 mod dates;
+mod departure;
 mod exchange;
 mod finish;
 mod forward;
@@ -31,6 +32,7 @@ use hyper::body::Incoming;
 
 pub use body_timer::BodyError;
 pub use dates::http_date;
+pub use departure::check_departure;
 pub use exchange::UnconfirmedRefusal;
 pub use function::route_method;
 pub use heads::{head_to_client, head_to_upstream};

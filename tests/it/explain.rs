@@ -393,3 +393,45 @@ fn a_function_is_named_with_its_event_and_route() {
         }
     }
 }
+
+#[test]
+fn what_the_gateway_would_not_send_is_refused() {
+    let folder = Folder::new();
+    let toml = "[upstreams.u]\nurl = \"http://127.0.0.1:9000\"\n\
+                [upstreams.f]\nurl = \"http://127.0.0.1:9001\"\n\
+                lambda = { function = \"shop\", event_bytes = \"4 KiB\" }\n\
+                [[routes]]\npath = \"/rw/{id}\"\nupstream = \"u\"\nmethods = [\"GET\"]\n\
+                public = true\nrewrite = \"/x/${query:a}/{id}?z=${header:x-h}\"\n\
+                [[routes]]\npath = \"/f\"\nupstream = \"f\"\nmethods = \"ANY\"\n\
+                public = true\nbody_bytes = \"10 KiB\"\n";
+    folder.write("gateway.toml", toml);
+    for (target, reason) in [
+        ("/rw/1", Some("unmappable_request")),
+        ("/rw/1?a=a%2fb", Some("unmappable_request")),
+        ("/rw/1?a=b", None),
+    ] {
+        let explained = explain_json(&folder, &["GET", target]);
+        assert_eq!(explained["reason"], json!(reason), "{target}");
+        assert_eq!(explained["route"], "/rw/{id}");
+    }
+    for (bytes, reason) in [
+        (4096, None),
+        (4097, Some("event_too_large")),
+        (10_241, Some("body_too_large")),
+    ] {
+        let head =
+            format!("POST /f HTTP/1.1\r\nHost: localhost\r\nContent-Length: {bytes}\r\n\r\n");
+        folder.write("head", &head);
+        let explained = explain_json(&folder, &["--request-file", "head"]);
+        assert_eq!(explained["reason"], json!(reason), "{bytes}");
+    }
+    let (code, text) = folder.explain(&["GET", "/rw/1"]);
+    assert_eq!(code, Some(4));
+    assert!(text.contains("NO  rewrite"), "{text}");
+    // The access log names the route of a 405, too.
+    let explained = explain_json(&folder, &["POST", "/rw/1"]);
+    assert_eq!(
+        (&explained["status"], &explained["route"]),
+        (&json!(405), &json!("/rw/{id}"))
+    );
+}

@@ -278,6 +278,10 @@ impl Account<'_> {
             .step(step, Outcome::Failed, format!("{detail} ({reason})"));
         self.report.reason = Some(reason);
         self.report.detail = Some(detail);
+        // A 405 has the route of its path in the access log, too.
+        if let (None, Some(route)) = (&self.report.route, refusal.route) {
+            self.report.route = Some(route.label.to_string());
+        }
         if let Some(verifier) = refusal.verifier {
             self.report.issuer = Some(verifier.name().to_string());
         }
@@ -310,8 +314,9 @@ impl Account<'_> {
             Cause::CrossSite => ("origin", Some(Check::Form)),
             Cause::Denied(Denial::RouteDenied) => return "denied",
             Cause::Denied(_) => ("scopes", None),
-            Cause::BodyTooLarge => ("body", None),
-            Cause::Unmappable(_) => ("answer", None),
+            Cause::BodyTooLarge | Cause::EventTooLarge => ("body", None),
+            Cause::Unmappable(_) if is_answered(refusal) => ("answer", None),
+            Cause::Unmappable(_) => ("rewrite", None),
             _ => return "request",
         };
         if let Some(token) = token {
@@ -412,6 +417,13 @@ impl Account<'_> {
             _ => &[],
         }
     }
+}
+
+/// Returns whether the route that refuses has an answer of its own in place of an upstream's.
+fn is_answered(refusal: &Refusal<'_>) -> bool {
+    refusal
+        .route
+        .is_some_and(|route| matches!(route.handler, Handler::Respond(_)))
 }
 
 /// Returns the names of the parameters in a query. Their values take no part in a decision, but for

@@ -11,9 +11,10 @@ use super::reading::{Asked, entry, read};
 use super::report::Report;
 use super::shown::list;
 use crate::config::Variable;
-use crate::decision::{Cause, Refusal, Verdict, admit, check_body, decide};
+use crate::decision::{Cause, Refusal, Verdict, admit, decide};
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Peer, Proxies};
+use crate::proxy::check_departure;
 use crate::server::ParsedHead;
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Quoted;
@@ -139,10 +140,9 @@ async fn decided<'s>(
     let max_fields = snapshot.config.server.limits.head_fields;
     let facts = admit(&mut parsed.head, Some(question.peer), max_fields)?;
     let verdict = decide(snapshot, facts, None, question.context).await?;
-    if let Verdict::Forward(decision) = &verdict
-        && decision.route.handler.upstream().is_some()
-    {
-        check_body(decision.route, parsed.body_bytes)?;
+    if let Verdict::Forward(decision) = &verdict {
+        let (head, body_bytes) = (&parsed.head, parsed.body_bytes);
+        check_departure(snapshot, decision, question.peer, head, body_bytes)?;
     }
     Ok(verdict)
 }
@@ -162,7 +162,8 @@ fn uses_keys(verdict: &Result<Verdict<'_>, Refusal<'_>>) -> bool {
         Ok(_) => true,
         Err(refusal) => match &refusal.cause {
             Cause::Token { error, .. } => Check::of(error) >= Check::Key,
-            Cause::Denied(_) | Cause::BodyTooLarge => true,
+            Cause::Denied(_) => true,
+            Cause::BodyTooLarge | Cause::EventTooLarge | Cause::Unmappable(_) => true,
             _ => false,
         },
     }
