@@ -262,7 +262,8 @@ impl Reason {
                 help: "The token is of another kind than the issuer's entry accepts: `token_use` \
                     differs from the entry's, `typ` is that of another kind of token or differs \
                     from the issuer's `typ`, or the claims are those of an ID token (`nonce` \
-                    without `scope` or `scp`, `at_hash`, or neither a scope nor a client), of a \
+                    without `scope` or `scp`, `at_hash`, or neither a scope nor a client of \
+                    their types, where `azp` is none, since ID tokens have it as well), of a \
                     refresh token or of a logout token. The log names the claim. Most often an ID \
                     token was sent; for issuers whose access tokens are built like ID tokens there \
                     is `typ = \"any\"`. With `token_use = \"id\"` the name means the reverse: an \

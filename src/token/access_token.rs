@@ -21,18 +21,15 @@ const NONCE: &str = "nonce";
 /// whatever else it has.
 const SCOPE_CLAIMS: [&str; 2] = ["scope", "scp"];
 
-/// The claims that mark an access token of an issuer that does not type its tokens: they state the
-/// scope of the access, or the client that has it. One of them is enough. An ID token has none of
-/// them but `azp`, which is therefore not listed. `cid` is Okta's, `appid` and `roles` are Entra's.
-const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
-    "scope",
-    "scp",
-    "client_id",
-    "cid",
-    "appid",
-    "roles",
-    "permissions",
-];
+/// The claims that state the scope of the access, as a string or a list of strings. One of them
+/// marks an access token of an issuer that does not type its tokens, since an ID token has none.
+/// `roles` is Entra's, and `permissions` is Auth0's.
+const ACCESS_CLAIMS: [&str; 4] = ["scope", "scp", "roles", "permissions"];
+
+/// The claims that state the client that has the access, as a string, and mark an access token as
+/// well. An ID token has none of them but `azp`, which is therefore not listed. `cid` is Okta's, and
+/// `appid` is Entra's.
+const MARKING_CLIENTS: [&str; 3] = ["client_id", "cid", "appid"];
 
 /// The event of a logout token (OpenID Connect Back-Channel Logout §2.4), which an issuer may leave
 /// without a type.
@@ -83,12 +80,17 @@ fn of_untyped(claims: &Claims, rules: &Rules) -> Option<KindFault> {
     if is_there(claims, NONCE) && !has_scope(claims) {
         return Some(KindFault::Nonce);
     }
-    let is_marked = rules.typ == TypPolicy::Untyped
-        || rules.has_scope_claim(claims)
-        || ACCESS_TOKEN_CLAIMS
-            .iter()
-            .any(|name| is_there(claims, name));
+    let is_marked =
+        rules.typ == TypPolicy::Untyped || rules.has_scope_claim(claims) || states_access(claims);
     (!is_marked).then_some(KindFault::Unmarked)
+}
+
+/// Returns whether the claims state the scope of an access or the client that has it. A claim of
+/// another type states nothing.
+fn states_access(claims: &Claims) -> bool {
+    let mut access = ACCESS_CLAIMS.iter().filter_map(|name| claims.get(name));
+    let mut clients = MARKING_CLIENTS.iter().filter_map(|name| claims.get(name));
+    access.any(|claim| claim.as_texts().is_some()) || clients.any(|claim| claim.as_text().is_some())
 }
 
 /// Returns whether the claims have a member that is not `null`.

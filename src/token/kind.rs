@@ -76,8 +76,8 @@ impl KindFault {
             ),
             Self::Logout => f.write_str("its \"events\" report a logout"),
             Self::Unmarked => f.write_str(
-                "it has neither a scope nor a client, and the issuer's entry does not say typ = \
-                 \"untyped\"",
+                "it has neither a scope nor a client (an ID token has \"azp\" as well), and the \
+                 issuer's entry does not say typ = \"untyped\"",
             ),
         }
     }

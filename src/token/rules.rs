@@ -82,7 +82,7 @@ impl Rules {
     pub(super) fn has_scope_claim(&self, claims: &Claims) -> bool {
         let named = self.scope_claims.iter();
         let mut found = named.filter_map(|claim| claims.find(&claim.path));
-        found.any(|claim| *claim != Claim::Null)
+        found.any(|claim| claim.as_texts().is_some())
     }
 
     /// Returns whether tokens of a client are accepted.

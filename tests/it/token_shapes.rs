@@ -175,3 +175,39 @@ fn where_an_id_token_is_wanted_the_answer_says_so() {
         assert_eq!(body["detail"], sentence.as_str());
     }
 }
+
+// A token without a type is an access token if it states a scope or a client.
+#[test]
+fn a_claim_of_another_type_states_neither_a_scope_nor_a_client() {
+    let routes = "[[routes]]\npath = \"/x\"\nauthenticated = true\n";
+    let pair = Pair::start(&rsa(), "", routes);
+    let marked = |name: &str, value: Value| {
+        let token = Pair::claims("").with("scope", Value::Null);
+        let token = token.with("client_id", Value::Null).with(name, value);
+        with(&token.signed(&rsa()))
+    };
+    for (name, value) in [
+        ("scope", json!(5)),
+        ("scp", json!({ "read": true })),
+        ("roles", json!([1])),
+        ("permissions", json!(true)),
+        ("client_id", json!(5)),
+        ("client_id", json!(["app"])),
+        ("cid", json!({})),
+        ("azp", json!("app")),
+    ] {
+        pair.ask(&marked(name, value))
+            .refused("not_an_access_token");
+    }
+    for (name, value) in [
+        ("scope", json!("")),
+        ("scp", json!(["read"])),
+        ("roles", json!(["a"])),
+        ("permissions", json!([])),
+        ("client_id", json!("app")),
+        ("cid", json!("app")),
+        ("appid", json!("app")),
+    ] {
+        pair.ask(&marked(name, value)).forwarded();
+    }
+}
