@@ -7,7 +7,10 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_DISPOSITION, CONTENT_LOCATION, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, SET_COOKIE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -18,6 +21,20 @@ use super::{AnswerError, EventFormat};
 
 /// The content type of an answer that states none.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The fields of an answer that have one value. Of two, one reader would take the first and another
+/// the last.
+const SINGLE: [HeaderName; 9] = [
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    CONTENT_DISPOSITION,
+    CONTENT_LOCATION,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    ETAG,
+    LAST_MODIFIED,
+    LOCATION,
+    RETRY_AFTER,
+];
 
 /// Base64 with or without padding at its end.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -154,7 +171,8 @@ impl Answer {
 
 impl Collected {
     /// Adds `headers` and `multiValueHeaders`. A value that both have is added once. In `headers`
-    /// each field has one value: which of two spellings counts, is for the function to say.
+    /// each field has one value: which of two spellings counts, is for the function to say. A field
+    /// that has one value by its definition has one in both together.
     fn add_fields(&mut self, members: &Members<'_>) -> Result<(), AnswerError> {
         let single = FieldList::single(members.headers, self.limits.fields)?;
         let multiple = FieldList::multiple(members.multi_value_headers, self.limits.fields)?;
@@ -202,6 +220,9 @@ impl Collected {
         let Ok(value) = HeaderValue::from_bytes(trimmed.as_bytes()) else {
             return Err(AnswerError::FieldValue(name.as_str().into()));
         };
+        if SINGLE.contains(&name) && self.fields.contains_key(&name) {
+            return Err(AnswerError::FieldTwice(name.as_str().into()));
+        }
         self.bytes += name.as_str().len() + value.len();
         if self.bytes > self.limits.field_bytes {
             return Err(AnswerError::FieldsTooLong);

@@ -45,7 +45,8 @@ pub enum AnswerError {
     FieldName(Box<str>),
     /// The header field of this name has a value that HTTP does not allow.
     FieldValue(Box<str>),
-    /// `headers` has the field of this name twice, in spellings that differ in case or not.
+    /// `headers` has the field of this name twice, in spellings that differ in case or not, or both
+    /// members have a field twice that has one value.
     FieldTwice(Box<str>),
     /// It has more header fields than the limit (`response_head_fields`).
     TooManyFields,
@@ -134,7 +135,7 @@ impl AnswerError {
                 )
             }
             Self::FieldTwice(name) => {
-                write!(f, "its \"headers\" has {} twice", Quoted(name))
+                write!(f, "its header field {} stands there twice", Quoted(name))
             }
             Self::TooManyFields => {
                 f.write_str("it has too many header fields (response_head_fields)")

@@ -267,6 +267,18 @@ fn an_answer_of_another_form_is_refused_in_both_formats() {
             AnswerError::FieldTwice("a".into()),
         ),
         (
+            r#"{"statusCode":200,"multiValueHeaders":{"Content-Type":["a","b"]}}"#,
+            AnswerError::FieldTwice("content-type".into()),
+        ),
+        (
+            r#"{"statusCode":200,"multiValueHeaders":{"location":["a"],"Location":["a"]}}"#,
+            AnswerError::FieldTwice("location".into()),
+        ),
+        (
+            r#"{"statusCode":200,"headers":{"etag":"a"},"multiValueHeaders":{"ETag":["b"]}}"#,
+            AnswerError::FieldTwice("etag".into()),
+        ),
+        (
             r#"{"statusCode":200,"statusCode":201}"#,
             AnswerError::Twice("statusCode"),
         ),
