@@ -307,7 +307,7 @@ pub(crate) fn label(route: &Route) -> String {
 }
 
 /// Returns a path that matches a pattern.
-fn sample(pattern: &Pattern) -> String {
+pub(super) fn sample(pattern: &Pattern) -> String {
     let mut path = String::new();
     for segment in pattern.segments() {
         match segment {
@@ -413,7 +413,7 @@ fn spellings(route: &Route, path: &str) -> Vec<String> {
     spellings
 }
 
-fn find<'t>(
+pub(super) fn find<'t>(
     table: &'t Table<RouteMethod>,
     method: &Method,
     host: Option<&HostPattern>,

@@ -2,6 +2,7 @@
 
 pub(super) mod detours;
 pub(super) mod exposure;
+pub(super) mod heads;
 pub(super) mod issuers;
 pub(super) mod limits;
 pub(super) mod mcp;

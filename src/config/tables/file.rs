@@ -24,7 +24,7 @@ use crate::config::language::document;
 use crate::config::language::{
     Key, NamedTables, Problem, Reader, StrList, Subtable, Subtables, Table,
 };
-use crate::config::notes::{detours, mcp, unjudged};
+use crate::config::notes::{detours, heads, mcp, unjudged};
 use crate::config::{Overrides, ReadFile, Variable};
 use crate::upstream::{Protocol, Settings};
 
@@ -192,6 +192,7 @@ pub(in crate::config) fn lower(
     let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
     if !context.has_problems() {
         detours::note(context, &routes, &upstreams);
+        heads::note(context, &routes);
         unjudged::note(context, &routes, &upstreams);
         mcp::note(context, &routes);
     }

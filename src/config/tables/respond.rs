@@ -257,15 +257,19 @@ fn has_fixed_host(template: &Template) -> bool {
     let Some(Part::Text(beginning)) = parts.next() else {
         return false;
     };
-    let is_rooted = beginning.starts_with('/') && !beginning.starts_with("//");
-    if is_rooted || beginning.contains(['?', '#']) {
-        return !beginning.starts_with("/\\");
+    let end = beginning.find(['?', '#']);
+    let path = beginning.get(..end.unwrap_or(beginning.len()));
+    let path = path.unwrap_or_default();
+    if path.starts_with('/') && !path.starts_with("//") {
+        return !path.starts_with("/\\");
     }
-    let behind_scheme = beginning.split_once("://").map(|(_, rest)| rest);
-    match behind_scheme.or(beginning.strip_prefix("//")) {
-        Some("") => takes_requested_host(parts),
-        Some(authority) => authority.contains('/'),
-        None => false,
+    let behind_scheme = path.split_once("://").map(|(_, rest)| rest);
+    match (behind_scheme.or(path.strip_prefix("//")), end) {
+        (Some(""), None) => takes_requested_host(parts),
+        // "https:///" has no host at all.
+        (Some(rest), None) => rest.find('/').is_some_and(|at| at > 0),
+        (Some(rest), Some(_)) => !rest.is_empty() && !rest.starts_with('/'),
+        (None, end) => end.is_some(),
     }
 }
 

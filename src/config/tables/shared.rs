@@ -188,7 +188,8 @@ pub(super) const REQUEST_TIMEOUT: Key<Time> = Key::new("request_timeout", Time::
     .absent("the group's, else that of `[defaults]`")
     .doc(
         "The time limit of a whole request, from its head to the end of its response; 504 after \
-         it. `0` is no limit, for streams.",
+         it. An answer that has begun is cut when its next piece is due: while the client reads \
+         nothing, only `server.timeouts.idle_body` ends it. `0` is no limit, for streams.",
     )
     .example(r#""30s""#);
 

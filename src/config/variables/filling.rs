@@ -54,19 +54,38 @@ fn is_url(key: &dyn AnyKey) -> bool {
 /// part.
 fn misplaced<'v>(before: &str, value: &'v str) -> Option<(&'v str, &'static str)> {
     let (place, is_kept): (_, fn(char) -> bool) = match before.split_once("://") {
+        None if before.starts_with("unix:") => ("the path", is_before_query),
         None => ("the beginning", is_before_query),
         Some((_, host)) if !host.contains('/') => ("the host", is_of_host),
         Some(_) => ("the path", is_before_query),
     };
-    let is_step = |segment: &&str| matches!(*segment, "." | "..");
     if place == "the path"
-        && let Some(step) = value.split('/').find(is_step)
+        && let Some(step) = step(before, value)
     {
         return Some((step, place));
     }
     let at = value.find(|c| !is_kept(c))?;
     let length = value.get(at..)?.chars().next()?.len_utf8();
     Some((value.get(at..at + length)?, place))
+}
+
+/// Returns the segment of a value that is a step (`.` or `..`) in the path that begins with
+/// `before`, or makes one of its end.
+fn step<'v>(before: &str, value: &'v str) -> Option<&'v str> {
+    let mut begun = before.rsplit('/').next().unwrap_or_default();
+    for segment in value.split('/') {
+        if is_step(&format!("{begun}{segment}")) {
+            return Some(segment);
+        }
+        begun = "";
+    }
+    None
+}
+
+/// Returns whether a segment is a step for a reader that decodes the path.
+fn is_step(segment: &str) -> bool {
+    let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+    matches!(decoded.as_str(), "." | "..")
 }
 
 fn is_before_query(c: char) -> bool {

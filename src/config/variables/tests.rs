@@ -407,13 +407,25 @@ fn a_value_stays_in_its_part_of_a_url() {
             assert!(told.is_some(), "{value} in {to}: {found:?}");
         }
     }
-    for value in ["a?b", "a#b", "..", "a/../b", "a\\b"] {
+    let of_path = "no part of the path of a URL";
+    for value in ["a?b", "a#b", "..", "a/../b", "a\\b", "%2e%2E", "a/.%2e/b"] {
         let found = problems(FILE, given(&[("pool", value)], &[]));
-        assert!(
-            found[0].contains("no part of the path of a URL"),
-            "{value}: {found:?}"
-        );
+        assert!(found[0].contains(of_path), "{value}: {found:?}");
     }
+    // A step may begin in the text before the value.
+    let begun = FILE.replace(
+        "https://idp.example.com/${pool}",
+        "https://idp.example.com/.${pool}",
+    );
+    let found = problems(&begun, given(&[("pool", "./a")], &[]));
+    assert!(found[0].contains(of_path), "{found:?}");
+    assert_eq!(problems(&begun, given(&[("pool", "pool-2")], &[])), [""; 0]);
+    let socket = FILE.replace("http://${host}:8080", "unix:/run/${dir}/x.sock");
+    for value in ["..", "../x", "a/../../x"] {
+        let found = problems(&socket, given(&[("dir", value)], &[]));
+        assert!(found[0].contains(of_path), "{value}: {found:?}");
+    }
+    assert_eq!(problems(&socket, given(&[("dir", "a/b")], &[])), [""; 0]);
     assert_eq!(
         problems(FILE, given(&[("pool", "a/b"), ("host", "h:1")], &[])).len(),
         1

@@ -1,0 +1,51 @@
+//! Notes on `HEAD` that `head = false` leaves to a rule for other callers than those of `GET`.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::detours::{find, label, sample};
+use crate::config::context::Context;
+use crate::config::language::Problem;
+use crate::config::{Route, RouteMethod, rules};
+use crate::route::{Access as _, MethodPattern, Rule, Table};
+
+/// Adds a note for each `GET` with `head = false` whose `HEAD` reaches a rule that admits callers
+/// that the `GET` refuses.
+pub(crate) fn note(context: &Context, routes: &[Arc<Route>]) {
+    if routes.iter().all(|route| route.head) {
+        return;
+    }
+    // A conflict between routes was reported already.
+    let Ok(table) = Table::new(rules(routes)) else {
+        return;
+    };
+    for rule in rules(routes).iter().filter(|rule| is_without_head(rule)) {
+        let Some(own) = routes.get(rule.value.route) else {
+            continue;
+        };
+        let path = sample(&own.pattern);
+        let Some(found) = find(&table, &Method::HEAD, rule.host.as_ref(), &path) else {
+            continue;
+        };
+        if let Some(other) = routes.get(found.route)
+            && !rule.value.admits_all_of(found)
+        {
+            context.note(Problem::without_span(message(own, other)));
+        }
+    }
+}
+
+fn is_without_head(rule: &Rule<RouteMethod>) -> bool {
+    let is_get = matches!(&rule.method, MethodPattern::One(method) if *method == Method::GET);
+    is_get && !rule.head
+}
+
+fn message(own: &Route, other: &Route) -> String {
+    format!(
+        "\"head = false\" of route \"{}\" leaves its HEAD to route \"{}\", which admits callers that \
+         its GET refuses",
+        label(own),
+        label(other)
+    )
+}
