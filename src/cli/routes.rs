@@ -80,7 +80,7 @@ fn widths(lines: &[Vec<String>]) -> Vec<usize> {
     for line in lines {
         widths.resize(line.len().max(widths.len()), 0);
         for (width, text) in widths.iter_mut().zip(line) {
-            *width = text.chars().count().max(*width);
+            *width = text.chars().count().max(*width).min(config::MAX_WIDTH);
         }
     }
     widths

@@ -31,6 +31,7 @@ pub use language::printable::{is_printable, printable, printable_lines};
 pub use language::problem::{Problem, Problems};
 pub use links::Links;
 pub use overrides::Overrides;
+pub(crate) use policy_text::MAX_WIDTH;
 pub use policy_text::effective_policy;
 pub use tables::{
     AccessLog, Config, Dev, DevClient, ErrorBody, ErrorDetail, ErrorProfile, ErrorResponse, Errors,

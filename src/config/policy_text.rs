@@ -71,12 +71,16 @@ fn write_line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
+/// The greatest width of a column. A longer cell moves the rest of its row: one with thousands of
+/// scopes would add that many spaces to each other row.
+pub(crate) const MAX_WIDTH: usize = 1000;
+
 /// Writes rows in columns that are as wide as their widest cell, two spaces apart.
 fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.chars().count()).min(MAX_WIDTH);
         }
     }
     for row in rows {
@@ -484,6 +488,16 @@ fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // The width of formatted text has a bound of 16 bits.
+    #[test]
+    fn a_cell_without_bound_moves_its_own_row_alone() {
+        let mut out = String::new();
+        let rows = [["a".repeat(100_000), "b".into()], ["c".into(), "d".into()]];
+        write_rows(&mut out, &rows);
+        let lines: Vec<_> = out.lines().map(str::len).collect();
+        assert_eq!(lines, [100_005, MAX_WIDTH + 5]);
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_in_no_space() {
