@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::slow_readers::narrow;
 use crate::support::frames::{Frames, RST_STREAM};
 use crate::support::{Client, Function, Process, Request, Upstream, wait_until};
 
@@ -85,7 +86,7 @@ impl Scene {
 fn a_client_that_reads_nothing_holds_its_permit_until_it_leaves() {
     let scene = Scene::start("");
     scene.returns_much();
-    let mut client = Client::narrow(scene.process.address());
+    let mut client = Client::over(narrow(scene.process.address()));
     client.write_request(&Request::get("/reset"));
     let head = client.read_head_only();
     assert_eq!(head.status, 200);
@@ -114,7 +115,7 @@ fn a_stream_without_a_window_holds_its_permit_until_it_is_reset() {
 fn a_client_that_takes_nothing_of_an_answer_is_let_go() {
     let scene = Scene::start("[server.timeouts]\nidle_body = \"500ms\"\n");
     scene.returns_much();
-    let mut client = Client::narrow(scene.process.address());
+    let mut client = Client::over(narrow(scene.process.address()));
     client.write_request(&Request::get("/stalls"));
     scene.check_left("/stalls", 1);
     scene.wait_until_free();

@@ -32,7 +32,7 @@ const EACH_OF_TLS_HTTP2: usize = 272 * 1024;
 const LONG: usize = 10 * 1024 * 1024;
 
 /// A connection that takes as little as the system allows.
-fn narrow(address: SocketAddr) -> TcpStream {
+pub(crate) fn narrow(address: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&address.into()).unwrap();

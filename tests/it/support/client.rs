@@ -176,19 +176,8 @@ impl Client {
         TcpStream::connect(address).ok().map(Self::over)
     }
 
-    /// Connects with the smallest receive buffer that the system allows.
-    #[track_caller]
-    pub(crate) fn narrow(address: SocketAddr) -> Self {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        socket
-            .connect(&address.into())
-            .expect("the gateway accepts");
-        Self::over(socket.into())
-    }
-
-    fn over(stream: TcpStream) -> Self {
+    /// Takes a connection to the gateway.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
