@@ -82,9 +82,16 @@ impl Trial<'_> {
             // A denied rule admits no caller whom a pattern without the method could refuse.
             _ => !found.value.is_denied() && self.is_of_upstream(other),
         };
-        // The method may have fallen through from a pattern that lacks it.
+        // The method may have fallen through from a pattern that lacks it. If it then met a pattern
+        // of another group that lacks it as well, that is the one that refuses, and it may lead to
+        // another upstream.
         let nearest = self.reference.nearest("z", &segments).unwrap();
-        is_stricter && !(is_released(other) && is_released(nearest))
+        let group = self.reference.group_of(nearest);
+        let goes_on = group.is_some()
+            && group == found.method_fallthrough
+            && matches!(verdict, Verdict::Method(_))
+            && found.pattern.covers(&self.rules[nearest].pattern);
+        is_stricter && !goes_on && !(is_released(other) && is_released(nearest))
     }
 
     /// Returns whether a rule of the pattern leads to the upstream of the found rule.

@@ -133,16 +133,21 @@ impl Pattern {
     /// Returns whether the pattern matches every path that the other one matches.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let count = self.segments.len();
+        // `{rest+}` stands for one segment that is not empty, and any number behind it.
+        let has_rest = matches!(other.tail, Some(Tail::Rest(_)));
+        let least = other.segments.len() + usize::from(has_rest);
         let has_length = match (&self.tail, &other.tail) {
-            (None, None) => other.segments.len() == count,
+            (None, None) => least == count,
             (None, Some(_)) => false,
-            (Some(Tail::Subtree), _) => other.segments.len() >= count,
-            (Some(Tail::Rest(_)), tail) => match other.segments.get(count) {
-                Some(segment) => segment.is_filled(),
-                None => other.segments.len() == count && matches!(tail, Some(Tail::Rest(_))),
-            },
+            (Some(Tail::Subtree), _) => least >= count,
+            (Some(Tail::Rest(_)), _) => {
+                let first = other.segments.get(count);
+                least > count && first.is_none_or(Segment::is_filled)
+            }
         };
-        let mut pairs = self.segments.iter().zip(&other.segments);
+        let rest = Segment::Param("".into());
+        let others = other.segments.iter().chain([&rest]);
+        let mut pairs = self.segments.iter().zip(others);
         has_length && pairs.all(|(own, other)| own.covers(other))
     }
 

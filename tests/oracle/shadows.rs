@@ -36,9 +36,11 @@ fn covers(pattern: &[String], other: &[String]) -> bool {
     match (pattern, other) {
         ([tail], _) if tail == "**" => true,
         ([tail], [first, ..]) if tail == "{+}" => is_filled(first),
+        ([own, pattern @ ..], [tail]) if own == "{}" && tail == "{+}" => {
+            covers(pattern, &["**".to_owned()])
+        }
         ([own, pattern @ ..], [first, other @ ..]) => {
-            let has_first = own == first || own == "{}" && is_filled(first) && first != "{+}";
-            has_first && covers(pattern, other)
+            (own == first || own == "{}" && is_filled(first)) && covers(pattern, other)
         }
         _ => pattern.is_empty() && other.is_empty(),
     }
