@@ -35,6 +35,8 @@ pub enum ApiFault {
     ReferenceHere(&'static str),
     /// More members and scopes are inherited from the root than the limit.
     TooManyInherited,
+    /// A key differs from a known one by case alone.
+    OtherCase(Box<str>, Box<str>),
     /// The path of a server is not one that the gateway can match.
     Server(Box<str>, Box<str>),
     /// A list is longer than this.
@@ -93,6 +95,11 @@ impl fmt::Display for ApiFault {
                 f,
                 "the operations inherit more than {MAX_INHERITED} schemes and scopes from this \
                  \"security\": write it at the operations that need it"
+            ),
+            Self::OtherCase(key, meant) => write!(
+                f,
+                "the key {:?} counts for some readers alone: write {meant:?}",
+                shortened(key)
             ),
             Self::Server(path, reason) => {
                 let (path, reason) = (shortened(path), shortened(reason));

@@ -6,6 +6,7 @@ mod operation;
 mod scheme;
 mod security;
 mod server;
+mod spelling;
 mod version;
 
 pub use error::{ApiError, ApiFault};
@@ -45,6 +46,7 @@ impl<'d> Api<'d> {
     pub fn read(document: &'d Document, variables: &Variables) -> Result<Self, ApiError> {
         let root = document.root();
         let version = version::of(root)?;
+        spelling::refuse_other_case(root, spelling::ROOT)?;
         let schemes = scheme::schemes(document, version)?;
         let operations = operation::operations(document)?;
         Ok(Self {

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::error::{ApiError, ApiFault};
 use super::limits::MAX_PATH;
 use super::security::{Inherited, Security};
+use super::spelling::{self, refuse_other_case};
 use crate::import::document::{Allowance, Document, Node, Place};
 
 /// The extension for the methods that a path does not name.
@@ -180,6 +181,7 @@ struct Reading<'d> {
 
 impl<'d> Reading<'d> {
     fn item(&mut self, path: &'d str, item: &'d Node) -> Result<(), ApiError> {
+        refuse_other_case(item, spelling::PATH)?;
         // The methods of a path that only a deployment knows: all of them, and nobody may call them.
         let is_open = item.intrinsic().is_some() || !item.is_map();
         if is_open && item.get(ANY_METHOD).is_none() {
@@ -192,6 +194,7 @@ impl<'d> Reading<'d> {
                 if !std::ptr::eq(node, &raw const entry.value) {
                     self.allowance.take(node)?;
                 }
+                refuse_other_case(node, spelling::OPERATION)?;
                 self.push(path, method, entry.place, [item, node])?;
             }
         }

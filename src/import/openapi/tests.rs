@@ -196,3 +196,38 @@ fn schemes_define_scopes() {
     assert_eq!(names, ["o: [\"a\", \"b\"]", "r: [\"a\", \"b\"]"]);
     assert_eq!(api.scheme("k").unwrap().kind(), Some("apiKey"));
 }
+
+#[test]
+fn a_key_in_another_case_than_the_known_one_is_an_error() {
+    let whole = "openapi: 3.0.1\npaths: {/a: {x-amazon-apigateway-any-method: {}, get: {security: []}}}\nsecurity: []\n";
+    let document = document(whole);
+    assert!(Api::read(&document, &Variables::new()).is_ok());
+    for (key, other, place) in [
+        ("security: []}", "Security: []}", "2:56"),
+        (
+            "get: {",
+            "get: {X-Amazon-Apigateway-Integration: {}, ",
+            "2:56",
+        ),
+        ("get: {", "get: {$Ref: '#/x', ", "2:56"),
+        (
+            "x-amazon-apigateway-any-method",
+            "X-Amazon-Apigateway-Any-Method",
+            "2:14",
+        ),
+        ("get:", "Security: [], get:", "2:50"),
+        ("security: []\n", "SECURITY: []\n", "3:1"),
+        ("security: []\n", "Components: {}\n", "3:1"),
+        ("security: []\n", "x-amazon-apigateway-Policy: {}\n", "3:1"),
+    ] {
+        let text = whole.replacen(key, other, 1);
+        let found = error(&text);
+        assert!(
+            found.starts_with(place) && found.contains("write"),
+            "{text}{found}"
+        );
+    }
+    // Other names are the document's own, and those of methods have no case.
+    let own = whole.replace("get: {", "X-Note: {}, Get: {X-Amazon: 1, Tags: [], ");
+    assert!(Api::read(&self::document(&own), &Variables::new()).is_ok());
+}
