@@ -321,10 +321,16 @@ impl<'a, P: Clone> Comparison<'a, P> {
     pub(super) fn scopes(&self) -> Vec<Difference<P>> {
         let asked = self.asked_scopes();
         let mut used = BTreeMap::new();
-        for operation in &self.contract.operations {
+        // The scopes of operations that are denied for another reason wait for a route.
+        let mut waiting = BTreeSet::new();
+        for (index, operation) in self.contract.operations.iter().enumerate() {
+            let is_denied = self.is_denied(index, operation);
             let requirement = operation.callers.requirement.iter();
             for scope in requirement.flat_map(Requirement::scopes) {
                 used.entry(scope.as_str()).or_insert(&operation.place);
+                if is_denied {
+                    waiting.insert(scope.as_str());
+                }
             }
         }
         let defined = &self.contract.defined;
@@ -351,7 +357,7 @@ impl<'a, P: Clone> Comparison<'a, P> {
             used.insert(scope, place);
         }
         for (scope, place) in used {
-            if !asked.contains_key(scope) {
+            if !asked.contains_key(scope) && !waiting.contains(scope) {
                 found.push(Difference::of_scope(Kind::UnusedScope, scope, Some(place)));
             }
         }

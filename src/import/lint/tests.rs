@@ -438,3 +438,27 @@ fn other_issuers_and_other_kinds_of_tokens_are_differences_of_their_own() {
         assert_eq!(found.first(), expected.as_ref(), "{more}");
     }
 }
+
+#[test]
+fn a_scope_of_a_denied_operation_is_used() {
+    let mut document = contract(&["GET /a r", "GET /b w"]);
+    document.defined = BTreeMap::from([("r".to_owned(), 10), ("w".to_owned(), 11)]);
+    let asks = route("/a", "methods = { GET = \"r\" }");
+    let denies = asks.clone() + &route("/b", "methods = { GET = { deny = true } }");
+    assert_eq!(differences(&denies, &document), [""; 0]);
+    // A route that asks for another scope leaves it unused.
+    let other = asks + &route("/b", "methods = { GET = \"r\" }");
+    let unused = "UnusedScope  w at 11";
+    assert!(
+        differences(&other, &document)
+            .iter()
+            .any(|line| line == unused)
+    );
+    // So does an operation that is not there, beside a scope that the document defines alone.
+    document.operations.pop();
+    assert!(
+        differences(&denies, &document)
+            .iter()
+            .any(|line| line == unused)
+    );
+}
