@@ -46,6 +46,8 @@ pub enum Fault {
     MergeOfOtherKind,
     /// A key is `<<` between quotation marks, or with a tag: some readers merge there.
     DoubtfulMerge,
+    /// A character outside of quotation marks that ends a line for some readers alone.
+    DoubtfulBreak,
     /// A tag of YAML that the value does not have, or whose values the document cannot hold.
     Tag(Box<str>),
     /// A `$ref` leads to another document.
@@ -95,6 +97,11 @@ impl fmt::Display for Fault {
                 f,
                 "readers differ about whether this \"<<\" merges: write it without quotation marks and \
                  tag, or another name"
+            ),
+            Self::DoubtfulBreak => write!(
+                f,
+                "a line break that readers of YAML treat differently: write an ordinary one, or \
+                 quotation marks around the text"
             ),
             Self::Tag(name) => write!(f, "the value cannot have the tag \"!!{name}\""),
             Self::RemoteReference(target) => write!(

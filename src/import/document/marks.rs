@@ -21,7 +21,11 @@ impl Marks {
     }
 
     pub(super) fn place(&self, mark: Marker) -> Place {
-        let (line, column) = (mark.line(), mark.col());
+        self.place_of(mark.line(), mark.col())
+    }
+
+    /// Returns the place of a line, counted from 1, and a column, counted from 0.
+    pub(super) fn place_of(&self, line: usize, column: usize) -> Place {
         let before = |end| self.shortened.partition_point(|at| *at < end);
         let earlier = before((line, column)) - before((line, 0));
         Place::new(line, column + earlier * SHORTER + 1)

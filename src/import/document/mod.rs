@@ -3,6 +3,7 @@
 //! A file comes from outside and is only read: nothing is fetched, and everything that it can make
 //! grow has a bound.
 
+mod breaks;
 mod build;
 mod error;
 mod limits;
@@ -18,6 +19,7 @@ pub use limits::{MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REFERENCED};
 pub use node::{Entry, Kind, Node, Place};
 pub use reference::Allowance;
 
+use breaks::Quotes;
 use build::Builder;
 use marks::Marks;
 use saphyr_parser::Parser;
@@ -47,11 +49,19 @@ impl Document {
             _ => (text.into(), Marks::default()),
         };
         let mut builder = Builder::new(&marks);
+        let mut quotes = Quotes::of(&text);
         for event in Parser::new_from_str(&text) {
             match event {
-                Ok((event, span)) => builder.take(event, span.start)?,
+                Ok((event, span)) => {
+                    quotes.take(&event, span.start);
+                    builder.take(event, span.start)?;
+                }
                 Err(error) => return Err(marks.syntax(&error)),
             }
+        }
+        if let Some((line, column)) = quotes.doubtful_break(&text) {
+            let place = marks.place_of(line, column);
+            return Err(DocumentError::at(place, Fault::DoubtfulBreak));
         }
         let root = builder.finish();
         root.map(|root| Self { root })

@@ -314,3 +314,36 @@ fn what_is_written_elsewhere_is_found_at_any_depth() {
         assert_eq!(root(text).unresolved(), expected, "{text}");
     }
 }
+
+#[test]
+fn a_line_break_of_some_readers_alone_is_an_error() {
+    for char in ['\u{85}', '\u{2028}', '\u{2029}'] {
+        for (text, place) in [
+            (format!("a: b #{char}c: d\n"), "1:7"),
+            (format!("é: 'ü'\r\na: b{char}\n"), "2:5"),
+            (format!("a: |\n  b{char}c\n"), "2:4"),
+            (format!("- a{char}- b\n"), "1:4"),
+            (format!("a: '{char}' #{char}\n"), "1:9"),
+            (
+                format!("{{\"a\": \"\\ud83d\\ude00\", \"b\": \"{char}\"}} #{char}"),
+                "1:34",
+            ),
+        ] {
+            let found = error(&text);
+            assert!(
+                found.starts_with(&format!("{place}: a line break that readers")),
+                "{text:?}: {found}"
+            );
+        }
+        for text in [
+            format!("{{\"a\": \"b{char}c\"}}"),
+            format!("{{x: 'it''s {char}', \"y\": \"\\\"{char}\", ? a : \"b{char}c\"}}"),
+            format!("\u{feff}é: 'ü'\n'a': 'b{char}c' # d\n"),
+            format!("\u{feff}{{\"a\": \"b{char}c\"}}\n"),
+        ] {
+            let expected = format!("b{char}c");
+            let tree = root(&text);
+            assert_eq!(tree.get("a").unwrap().text(), Some(&*expected), "{text:?}");
+        }
+    }
+}
