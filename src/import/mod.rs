@@ -33,14 +33,11 @@ pub use foreign::Foreign;
 pub use options::{BasePath, OptionError, Options};
 
 use document::{Document, Fault, Place};
-use openapi::Api;
+use openapi::{Api, EXTENSION};
 use translation::Translation;
 use variable_names::VariableNames;
 
 use crate::config::Config;
-
-/// How the names of the extensions of API Gateway begin.
-const EXTENSION: &str = "x-amazon-apigateway-";
 
 /// The output of an import.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ pub use operation::{Method, Operation};
 pub use scheme::Scheme;
 pub use security::{Alternative, Member, Origin, Security, Unreadable};
 pub use server::Server;
+pub(super) use spelling::EXTENSION;
 pub use version::{Variables, Version};
 
 use std::collections::BTreeMap;

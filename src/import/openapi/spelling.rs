@@ -3,6 +3,9 @@
 use super::error::{ApiError, ApiFault};
 use crate::import::document::Node;
 
+/// The beginning of the names of API Gateway's extensions.
+pub(in crate::import) const EXTENSION: &str = "x-amazon-apigateway-";
+
 /// The keys of the root that decide about routes and their callers.
 pub(super) const ROOT: &[&str] = &[
     "basePath",
@@ -38,7 +41,7 @@ pub(super) fn refuse_other_case(node: &Node, known: &[&str]) -> Result<(), ApiEr
 /// Returns the key that one in another case seems to be. Extensions are in lower case.
 fn meant(key: &str, known: &[&str]) -> Option<String> {
     let lower = key.to_ascii_lowercase();
-    if lower.starts_with(crate::import::EXTENSION) {
+    if lower.starts_with(EXTENSION) {
         return (key != lower).then_some(lower);
     }
     let mut known = known.iter();
