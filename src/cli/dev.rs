@@ -156,7 +156,7 @@ fn without_scope(errors: &Errors) -> u16 {
     answer::status(errors, Reason::InsufficientScope).as_u16()
 }
 
-/// Writes how many routes let nobody pass.
+/// Writes the number of routes that have denied methods.
 fn write_denied(text: &mut String, config: &Config) {
     let routes = config.routes.iter();
     let denied = routes.filter(|route| {

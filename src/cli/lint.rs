@@ -168,7 +168,7 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// What the command prints.
+/// The text or object that the command prints.
 struct Report<'n> {
     names: &'n Names,
     operations: usize,

@@ -21,7 +21,7 @@ const NONE: &str = "NONE";
 /// The authorizers of a document.
 pub(super) struct Authorizers<'d> {
     by_scheme: BTreeMap<&'d str, Result<Authorizer, Untranslated>>,
-    /// Whether these are all: no function may define another.
+    /// Set if these are all: no function may define another.
     are_known: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Decision {
     pub(super) findings: Vec<Finding>,
 }
 
-/// What becomes of the API keys in a requirement.
+/// The treatment of the API keys in a requirement.
 #[derive(Clone, Copy)]
 enum ApiKeys {
     /// They deny the operation.

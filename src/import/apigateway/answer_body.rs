@@ -21,7 +21,7 @@ const SOURCES: [&str; 5] = ["context", "stageVariables", "method", "input", "uti
 pub(super) struct Body {
     pub(super) text: String,
     pub(super) media: String,
-    /// Whether the text is JSON with a word in the place of each reference.
+    /// Set if the text is JSON with a word in the place of each reference.
     pub(super) is_json: bool,
 }
 

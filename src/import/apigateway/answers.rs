@@ -23,7 +23,7 @@ struct Type {
     name: &'static str,
     /// The status without a setting; 0 for a class, which has none.
     status: u16,
-    /// What `for` has; nothing for an answer that the gateway never gives.
+    /// The values of `for`; none for an answer that the gateway never gives.
     reasons: &'static [&'static str],
 }
 

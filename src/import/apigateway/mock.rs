@@ -51,7 +51,7 @@ pub(super) fn respond(
     let body = template
         .and_then(Node::text)
         .filter(|text| !text.trim().is_empty());
-    // Nobody reads the body of an answer to a preflight, whose fields a template computes.
+    // Browsers do not read the body of an answer to a preflight, whose fields a template computes.
     let is_preflight = operation.method == Method::Options && response.is_some_and(has_override);
     if is_preflight {
         let place = template.map_or(integration.place, |node| node.place);
