@@ -382,6 +382,7 @@ fn is_a_query(rewrite: &Rewrite, facts: &Matched<'_>, text: &str) {
             .all(|byte| byte.is_ascii_graphic() && byte != b'#'),
         "{query}"
     );
+    assert!(format!("/?{query}").parse::<Uri>().is_ok(), "{query}");
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let names = pairs.map(|pair| pair.split('=').next().unwrap().replace('+', " "));
     let decoded: Vec<String> = names

@@ -7,10 +7,26 @@
 //! (attacks.md#row-1). Any other rewrite is a template. A value of it is escaped for its place, and
 //! the path that it makes has to be inspected as that of a request.
 
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use super::query_rewrite::QueryRewrite;
 use super::rewrite_error::RewriteError;
 use super::template::{Escape, Facts, Place, Reference, RenderError, Template, has_parameter};
 use crate::route::{Pattern, PatternError, Segment, Tail};
+
+/// The characters that a pattern takes and a path does not have (RFC 3986 §3.3 `pchar`). An escape
+/// that the configuration has stays as it is.
+const NO_PATH_CHARACTER: &AsciiSet = &CONTROLS
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'|');
 
 /// A compiled rewrite.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +49,7 @@ enum Path {
 /// One segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    /// A percent-encoded text, as the configuration has it.
+    /// A percent-encoded text.
     Literal(Box<str>),
     /// The segment of the matched path with this index.
     Segment(usize),
@@ -103,7 +119,7 @@ impl Rewrite {
         };
         Ok(Self {
             text: text.into(),
-            path: Path::Template(path),
+            path: Path::Template(path.with_texts(escaped)),
             tail,
             query,
         })
@@ -246,9 +262,15 @@ fn tail_position(tail: &Tail, pattern: &Pattern) -> Result<usize, RewriteError> 
     }))
 }
 
+/// Returns a text of a path with its other characters percent-encoded, so that the upstream gets a
+/// URI (RFC 3986 §2.1).
+fn escaped(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, NO_PATH_CHARACTER).into()
+}
+
 fn parse_part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, RewriteError> {
     match segment {
-        Segment::Literal(_) => Ok(Part::Literal(raw.into())),
+        Segment::Literal(_) => Ok(Part::Literal(escaped(raw).into())),
         Segment::Param(_) => {
             let index = pattern.segments().iter().position(|other| other == segment);
             index
@@ -390,6 +412,32 @@ mod tests {
                 expected,
                 "{pattern} {template} {path}"
             );
+        }
+    }
+
+    /// A pattern takes characters that no URI has. Of a rewrite they come to the upstream as their
+    /// escapes: the target would be none otherwise, and each request of the route 500.
+    #[test]
+    fn the_text_of_a_rewrite_is_percent_encoded() {
+        for (text, encoded) in [
+            ("a`b", "a%60b"),
+            ("<a>", "%3Ca%3E"),
+            ("a\"b", "a%22b"),
+            ("a^|b", "a%5E%7Cb"),
+            ("a[0]", "a%5B0%5D"),
+            ("straße", "stra%C3%9Fe"),
+            ("a%2Db", "a%2Db"),
+            ("a-._~!$&'()+,=:@b", "a-._~!$&'()+,=:@b"),
+        ] {
+            let plain = format!("/{text}/{{id}}");
+            assert_eq!(
+                rewritten("/o/{id}", &plain, "/o/7"),
+                format!("/{encoded}/7"),
+                "{text}"
+            );
+            let template = format!("/${{claim:t}}/{text}-{{id}}/**");
+            let (path, _) = rendered("/o/{id}/**", &template, "/o/7/`x").unwrap();
+            assert_eq!(path, format!("/a%20b/{encoded}-7/`x"), "{text}");
         }
     }
 

@@ -16,7 +16,8 @@ pub(super) const REWRITE: Key<Str> = Key::new("rewrite", Str)
     .doc(
         "The path that the upstream gets, made of literal segments and the parameters of the \
          route's path (with the group's prefix); `{rest+}` or `**` at its end if the route's path \
-         ends with it. It replaces the effect of `strip`. It may refer to the request \
+         ends with it. It replaces the effect of `strip`. Characters that no URI has are \
+         percent-encoded. It may refer to the request \
          ([templates](traffic.md#templates)), and set parameters of the query: \
          `/v2/{id}?tenant=${claim:tenant}`. Other parameters are kept.",
     )

@@ -15,6 +15,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use http::header::HOST;
@@ -101,6 +102,19 @@ impl Template {
                 (Piece::Text(text), _) => parser::push_text(&mut pieces, text),
                 (_, Some(text)) => parser::push_text(&mut pieces, text.as_ref()),
                 (_, None) => pieces.push(piece.clone()),
+            }
+        }
+        Self(pieces.into())
+    }
+
+    /// Returns the template with each text between references replaced by what `change` makes of it.
+    #[must_use]
+    pub fn with_texts(&self, change: impl Fn(&str) -> Cow<'_, str>) -> Self {
+        let mut pieces = Vec::with_capacity(self.0.len());
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => parser::push_text(&mut pieces, &change(text)),
+                Piece::Reference(..) => pieces.push(piece.clone()),
             }
         }
         Self(pieces.into())
