@@ -29,6 +29,7 @@
 //! | [`import`] | from an export of API Gateway, or an OpenAPI document, to a configuration |
 //! | [`dev`] | the embedded issuer and echo of `scopegate dev`; unreachable from `run` |
 //! | [`cli`] | the commands |
+//! | [`blocking`] | work on another thread |
 //! | [`carry_over`] | what a reload keeps, by identity |
 //! | [`clock`] | the only reader of the time |
 //!
@@ -59,6 +60,7 @@
 //! - Tokens and secrets appear in no log, metric or error.
 
 pub mod admin;
+pub mod blocking;
 pub mod carry_over;
 pub mod cli;
 pub mod clock;

@@ -15,8 +15,8 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
+use crate::blocking;
 use crate::clock;
 use crate::config::{Ready, effective_policy};
 use crate::proxy::http_date;
@@ -215,7 +215,7 @@ async fn write_text(
     if snapshot.routes.len() < MANY_ROUTES {
         return write();
     }
-    spawn_blocking(write).await.unwrap_or_default()
+    blocking::run(write).await.unwrap_or_default()
 }
 
 /// Returns an answer in plain text, which must not be cached.

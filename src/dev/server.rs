@@ -45,6 +45,7 @@ impl Server {
         let serve = move || {
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
+                    biased;
                     _ = stopped => {}
                     () = accept(listener, answer) => {}
                 }

@@ -168,16 +168,18 @@ impl Control {
     async fn next_event(&mut self) -> Event {
         let settle = self.subsystems.shared.live.load().config.reload.settle;
         tokio::select! {
+            biased;
             // The channel ends if the gateway was dropped without a shutdown.
             command = self.commands.recv() => Event::Command(command.unwrap_or(Command::Drain)),
             reply = ControlRequests::next(&mut self.requests) => Event::Request(reply),
-            () = self.watcher.changed(settle) => Event::FilesChanged,
             step = self.reloading.next() => Event::ReloadStep(step),
             successor = handover::accept_successor(self.successors.as_ref()),
                 if self.handing_over.is_none() => Event::Successor(successor),
             taken_over = HandingOver::ended(&mut self.handing_over) => {
                 Event::HandedOver(taken_over)
             }
+            // Last: files that change all the time must not keep a reload from its next step.
+            () = self.watcher.changed(settle) => Event::FilesChanged,
         }
     }
 
@@ -222,6 +224,7 @@ impl Control {
         let limit = shared.live.load().config.server.drain;
         let mut drained = pin!(server.drain(backlog, limit));
         tokio::select! {
+            biased;
             () = &mut drained => return,
             () = second_drain(&mut self.commands) => {}
         }

@@ -111,8 +111,9 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Reply>) {
             return;
         };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             () = requests.closed() => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {

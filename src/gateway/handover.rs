@@ -239,6 +239,7 @@ async fn hand_over(
     // These are duplicates, which would keep a socket open that a reload closes.
     drop(sockets);
     let answer = tokio::select! {
+        biased;
         answer = step(stream.read_u8()) => answer,
         _ = leaves => Ok(READY),
     };

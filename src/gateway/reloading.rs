@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::background::Background;
@@ -22,6 +21,7 @@ use super::listeners::{Listeners, announce};
 use super::next_start;
 use super::service_manager::{self, Change};
 use super::start_error::BindError;
+use crate::blocking;
 use crate::proxy::SharedState;
 use crate::reload::{Attempt, Found, Reloaded, Reloader, Watcher};
 use crate::server::Server;
@@ -207,7 +207,7 @@ impl Subsystems {
 }
 
 async fn read(reloader: Arc<Reloader>) -> Step {
-    let attempt = spawn_blocking(move || reloader.read()).await;
+    let attempt = blocking::run(move || reloader.read()).await;
     Step::Read(attempt.unwrap_or_else(|error| {
         tracing::error!(%error, "{DEFECT}");
         Attempt {
@@ -227,6 +227,6 @@ async fn finish(
         let _ = timeout(ACCEPTOR_TIMEOUT, changed).await;
     }
     // An error is a panic, which has been logged with its own message.
-    let _ = spawn_blocking(move || reloader.finish(outcome)).await;
+    let _ = blocking::run(move || reloader.finish(outcome)).await;
     Step::Finished(report)
 }

@@ -64,10 +64,11 @@ impl Signals {
             let mut is_draining = false;
             loop {
                 let command = tokio::select! {
-                    _ = hangup.recv() => Command::Reload,
+                    biased;
+                    () = commands.closed() => return Ok(()),
                     _ = terminate.recv() => Command::Drain,
                     _ = interrupt.recv() => Command::Drain,
-                    () = commands.closed() => return Ok(()),
+                    _ = hangup.recv() => Command::Reload,
                 };
                 if matches!(command, Command::Drain) {
                     tell_of_drain(is_draining);

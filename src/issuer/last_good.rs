@@ -9,7 +9,6 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::jwks::{JwksError, KeySet};
 use super::{IssuerSettings, KeySource};
 use crate::clock::{Now, UnixTime};
+use crate::net::random;
 
 /// The largest size of the head in bytes: an issuer, a URL and a number.
 const MAX_HEAD_BYTES: u64 = 16 * 1024;
@@ -202,7 +202,7 @@ fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     // The temporary file is in the same directory because a rename cannot cross file systems. Its
     // name is random because two gateways may share the directory, and in containers even the
     // process id.
-    let random = RandomState::new().hash_one(path);
+    let random = random();
     let temporary = path.with_file_name(format!(".{name}.{random:016x}.tmp"));
     let written = write_new(&temporary, parts).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {

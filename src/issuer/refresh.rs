@@ -6,7 +6,6 @@
 //! nothing: the last good keys stay in use until they are too old to trust.
 
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ use super::last_good::LastGood;
 use super::token_file::{self, TokenFileError};
 use super::{FetchPolicy, Issuer, Key, KeyAccess, KeySource};
 use crate::clock;
-use crate::net::{Nearness, Proxies, Url};
+use crate::net::{Nearness, Proxies, Url, random};
 use crate::telemetry::Refresh;
 use crate::web::{Bounds, Client, FetchError};
 
@@ -81,9 +80,10 @@ pub async fn maintain(issuer: Weak<Issuer>, environment: Proxies) {
     let mut updates = held.follow();
     drop(held);
     tokio::select! {
-        () = run(issuer, &location, &client) => {}
+        biased;
         // An error means that the issuer was dropped, which ends the task as well.
         _ = updates.wait_for(|status| status.retired) => {}
+        () = run(issuer, &location, &client) => {}
     }
 }
 
@@ -136,8 +136,9 @@ async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
 
 async fn wait(until: Instant, demand: &Notify) {
     tokio::select! {
-        () = sleep_until(until.into()) => {}
+        biased;
         () = demand.notified() => {}
+        () = sleep_until(until.into()) => {}
     }
 }
 
@@ -358,8 +359,7 @@ fn after_failure(policy: &FetchPolicy, failures: u32, has_keys: bool) -> Duratio
 /// Shortens the delay by up to a tenth, so that many gateways do not fetch in step; never below the
 /// cool-down.
 fn early(delay: Duration, cooldown: Duration) -> Duration {
-    // The value only has to be uneven, so the random keys of the standard library's hasher suffice.
-    let part = RandomState::new().hash_one(delay) % 256;
+    let part = random() % 256;
     let part = u32::try_from(part).unwrap_or_default();
     (delay - delay / 10 * part / 255).max(cooldown)
 }

@@ -1,7 +1,6 @@
 //! The state of one worker thread.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::dates::Dates;
 use super::request_body::RequestBody;
 use crate::carry_over::CarryOver;
 use crate::clock;
+use crate::net::random;
 use crate::net::timer_wheel::TimerWheel;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{
@@ -239,10 +239,7 @@ pub(super) struct RequestIds(Cell<u64>);
 
 impl RequestIds {
     fn new() -> Self {
-        // The standard library's hashers have random keys, which are good enough, since ids are not
-        // secret. The generator of the crypto library gathers entropy for a tenth of a second at
-        // its first use.
-        Self(Cell::new(RandomState::new().hash_one(0)))
+        Self(Cell::new(random()))
     }
 
     /// Returns a new id for the given time.

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::blocking;
 use crate::config::ReadFile;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
@@ -140,7 +140,7 @@ pub async fn poll_files(weak: Weak<PolledFiles>, live: Arc<Live>, metrics: Arc<M
         };
         let look = polled.begin(files);
         // On a thread of its own: health checks and signals must not wait for a file system.
-        let Ok(mut look) = spawn_blocking(move || look.take()).await else {
+        let Ok(mut look) = blocking::run(move || look.take()).await else {
             continue;
         };
         if polled.end(&mut look) && snapshot.as_ptr() == Arc::as_ptr(&live.load()) {

@@ -123,6 +123,7 @@ impl Watcher {
         }
         if !self.seen {
             tokio::select! {
+                biased;
                 // The channel never ends: `self.changed` is a sender.
                 _ = self.changes.recv() => {}
                 () = self.polled.differ() => {}

@@ -1,7 +1,8 @@
 //! Load balancing: the choice of an endpoint for the next request.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher as _, RandomState};
+
+use crate::net::random;
 
 /// The load-balancing policy of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl LoadBalancer {
             strategy,
             weights,
             current_weights,
-            random: Cell::new(RandomState::new().hash_one(0)),
+            random: Cell::new(random()),
         }
     }
 

@@ -152,6 +152,7 @@ impl Connection {
         let mut part = pin!(part);
         if let Some(connection) = &mut self.0 {
             tokio::select! {
+                biased;
                 output = &mut part => return output,
                 () = connection => self.0 = None,
             }

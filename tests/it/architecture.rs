@@ -19,11 +19,14 @@ const ARROWS: &[(&str, &str)] = &[
     (
         "gateway",
         "server proxy decision token issuer upstream net tls config snapshot reload admin \
-         telemetry carry_over clock",
+         telemetry blocking carry_over clock",
     ),
     ("server", "proxy snapshot config net tls telemetry clock"),
-    ("admin", "proxy snapshot config web telemetry clock"),
-    ("reload", "snapshot config telemetry"),
+    (
+        "admin",
+        "proxy snapshot config web telemetry blocking clock",
+    ),
+    ("reload", "snapshot config telemetry blocking"),
     (
         "proxy",
         "decision snapshot config lambda route transform token policy upstream telemetry net carry_over clock",
@@ -58,6 +61,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("transform", "route"),
     ("policy", ""),
     ("route", ""),
+    ("blocking", ""),
     ("carry_over", ""),
     ("clock", ""),
 ];
@@ -379,6 +383,37 @@ fn other_clocks(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// Every source of random numbers but the one that a simulation can repeat. Hash tables, whose order
+/// nothing depends on, have hashers of another crate.
+fn other_chances(source: &Source) -> Vec<String> {
+    if source.path == "src/net/random.rs" {
+        return Vec::new();
+    }
+    let draws = source.find("RandomState::new");
+    draws
+        .map(|at| {
+            format!(
+                "{}: random numbers are of src/net/random.rs alone",
+                source.place(at)
+            )
+        })
+        .collect()
+}
+
+/// Every choice between futures whose order is drawn at random: tokio draws it from a generator that
+/// a simulation cannot repeat.
+fn random_orders(source: &Source) -> Vec<String> {
+    let choices = source.find("select!").filter(|at| {
+        let branches = source.code[*at..]
+            .split_once('{')
+            .map_or("", |(_, rest)| rest);
+        first_word(branches) != "biased"
+    });
+    choices
+        .map(|at| format!("{}: \"select!\" is not biased", source.place(at)))
+        .collect()
+}
+
 /// Every way into the sandbox but the one command, which `run` does not name.
 fn ways_into_dev(source: &Source) -> Vec<String> {
     let uses = source
@@ -557,6 +592,16 @@ fn only_the_clock_reads_the_time() {
 }
 
 #[test]
+fn every_random_number_is_of_one_source() {
+    holds(other_chances);
+}
+
+#[test]
+fn every_choice_between_futures_has_an_order() {
+    holds(random_orders);
+}
+
+#[test]
 fn run_does_not_lead_into_dev() {
     holds(ways_into_dev);
 }
@@ -625,6 +670,26 @@ fn another_reader_of_the_time_is_named_with_file_and_line() {
         "src/net/made_up.rs:3: Instant::now is for src/clock.rs alone"
     );
     assert!(other_clocks(&Source::new("src/clock.rs", text)).is_empty());
+}
+
+#[test]
+fn another_source_of_random_numbers_is_named_with_file_and_line() {
+    let text = "fn a() -> u64 {\n    RandomState::new().hash_one(0)\n}\n";
+    assert_eq!(
+        other_chances(&Source::new("src/proxy/made_up.rs", text)),
+        ["src/proxy/made_up.rs:2: random numbers are of src/net/random.rs alone"]
+    );
+    assert!(other_chances(&Source::new("src/net/random.rs", text)).is_empty());
+}
+
+#[test]
+fn a_choice_without_an_order_is_named_with_file_and_line() {
+    let text = "tokio::select! {\n    // biased\n    () = a => {}\n}\n\
+                tokio::select! {\n    biased;\n    () = b => {}\n}\n";
+    assert_eq!(
+        random_orders(&Source::new("src/proxy/made_up.rs", text)),
+        ["src/proxy/made_up.rs:1: \"select!\" is not biased"]
+    );
 }
 
 #[test]

@@ -11,7 +11,6 @@ mod fuzz;
 mod tunnel;
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher as _, RandomState};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ pub use tunnel::Tunnel;
 
 use super::exchange::UnconfirmedRefusal;
 use super::headers;
+use crate::net::random;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
@@ -188,15 +188,11 @@ fn is_only(headers: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
 }
 
 /// Returns a key for one handshake (RFC 6455 §4.1). It distinguishes responses and protects no
-/// secret, so the random keys of the standard library's hashers are good enough.
+/// secret.
 fn key() -> HeaderValue {
-    let nonce = [random(), random()].concat();
+    let nonce = [random(), random()].map(u64::to_be_bytes).concat();
     // Base64 is visible ASCII, so it always makes a header value.
     HeaderValue::try_from(STANDARD.encode(nonce)).unwrap_or(WEBSOCKET)
-}
-
-fn random() -> [u8; 8] {
-    RandomState::new().hash_one(0).to_be_bytes()
 }
 
 /// Returns the value of `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2).

@@ -1,7 +1,6 @@
 //! The parts of a client connection that its stream, its requests and its driver share.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::turn::ReadTurn;
 use super::write_buffer::WriteBuffer;
 use crate::clock;
 use crate::config::Server;
+use crate::net::random;
 use crate::proxy::Upgrades;
 
 /// The state of a connection, its share in reading, and the part of an answer that waits.
@@ -115,9 +115,8 @@ impl Activity {
 /// Returns a random age within a tenth of `age`, so that connections that were opened together do
 /// not end together.
 fn jittered(age: Duration) -> Duration {
-    // The standard library's hashers have random keys.
-    let random = RandomState::new().hash_one(age) % 1024;
-    age.mul_f64(0.9 + random as f64 / 5120.0)
+    let part = random() % 1024;
+    age.mul_f64(0.9 + part as f64 / 5120.0)
 }
 
 /// A request that has begun. It ends when this is dropped.

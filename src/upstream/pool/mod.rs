@@ -14,7 +14,6 @@ mod upload;
 
 use std::cell::Cell;
 use std::error::Error as StdError;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ use super::exchange::{Failed, Outgoing};
 use super::reuse_limit::ReuseLimit;
 use super::{Endpoint, Fault, Protocol, Upstream};
 use crate::clock;
-use crate::net::{self, DialError, Stage};
+use crate::net::{self, DialError, Stage, random};
 
 /// A worker's connections to one endpoint, for requests with bodies of type `B`.
 pub(super) struct Pool<B> {
@@ -235,9 +234,8 @@ where
 /// Returns the age plus or minus up to a tenth, so that connections that were made together do not
 /// end together.
 fn spread(age: Duration) -> Duration {
-    // The hashers of the standard library have random keys.
-    let random = RandomState::new().hash_one(0) % 201;
-    age / 1000 * u32::try_from(900 + random).unwrap_or(1000)
+    let part = random() % 201;
+    age / 1000 * u32::try_from(900 + part).unwrap_or(1000)
 }
 
 #[cfg(test)]
