@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+
 use super::*;
 use crate::issuer::{self, ProxyChoice};
 use crate::lambda::{EventFormat, MediaRange};
@@ -64,6 +66,39 @@ fn ten_lines_are_a_configuration() {
     assert_eq!(route.token_from, [Source::Bearer]);
     assert_eq!(route.response_timeout, Some(Duration::from_secs(30)));
     assert!(config.notes.is_empty() && config.files.is_empty());
+}
+
+#[test]
+fn of_the_methods_of_a_route_the_closest_answers() {
+    let answering = |keys: &str, method: &str| {
+        let toml = format!(
+            "[upstreams.u]\nurl = \"http://u\"\n[[routes]]\npath = \"/\"\nupstream = \"u\"\n\
+             public = true\n{keys}"
+        );
+        let config = Config::parse(&toml, "gateway.toml").unwrap();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let found = config.routes[0].answering(&method);
+        found.map(ToString::to_string)
+    };
+    let both = "methods = [\"GET\", \"ANY\"]";
+    let without_head = "methods = [\"GET\", \"ANY\"]\nhead = false";
+    for (keys, method, expected) in [
+        (both, "GET", Some("GET")),
+        (both, "HEAD", Some("GET")),
+        (both, "PUT", Some("ANY")),
+        (both, "BREW", None),
+        (without_head, "GET", Some("GET")),
+        (without_head, "HEAD", Some("ANY")),
+        ("methods = [\"GET\"]\nhead = false", "HEAD", None),
+        ("methods = [\"HEAD\", \"GET\"]", "HEAD", Some("HEAD")),
+        ("methods = [\"GET\"]", "PUT", None),
+    ] {
+        assert_eq!(
+            answering(keys, method).as_deref(),
+            expected,
+            "{keys} {method}"
+        );
+    }
 }
 
 #[test]

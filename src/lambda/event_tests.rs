@@ -9,7 +9,9 @@ use super::{
     RequestFacts, event,
 };
 use crate::policy::{Claim, Claims, Principal, ScopeSet};
-use crate::route::Pattern;
+use crate::route::{MethodPattern, Pattern};
+
+const GET: MethodPattern = MethodPattern::One(Method::GET);
 
 fn function(event: EventFormat) -> Function {
     Function {
@@ -63,7 +65,7 @@ fn facts<'r>(fields: &'r HeaderMap, pattern: &'r Pattern, path: &'r str) -> Requ
         fields,
         body: b"",
         pattern,
-        route_method: Some(&Method::GET),
+        rule: &GET,
         prefix: None,
         caller: None,
         source: Some("192.0.2.7".parse().unwrap()),
@@ -105,7 +107,7 @@ fn with_token(format: EventFormat) -> Value {
     let principal = principal();
     let facts = RequestFacts {
         method: &Method::POST,
-        route_method: Some(&Method::POST),
+        rule: &MethodPattern::One(Method::POST),
         query: Some("a=1&a=x+y&b=%C3%A4&flag"),
         body: br#"{"a":"b"}"#,
         prefix: Some("/dev"),
@@ -193,7 +195,7 @@ fn scopes_are_null_on_a_route_without_scopes() {
 struct Path {
     pattern: &'static str,
     prefix: Option<&'static str>,
-    method: Option<Method>,
+    method: MethodPattern,
     path: &'static str,
     resource: &'static str,
     route_key: &'static str,
@@ -209,7 +211,7 @@ fn paths_have_the_form_of_api_gateway() {
         Path {
             pattern: "/dev/files/{rest+}",
             prefix: Some("/dev"),
-            method: Some(Method::GET),
+            method: GET,
             path: "/dev/files/a%2Fb/c/",
             resource: "/files/{rest+}",
             route_key: "GET /files/{rest+}",
@@ -220,7 +222,7 @@ fn paths_have_the_form_of_api_gateway() {
         Path {
             pattern: "/**",
             prefix: None,
-            method: None,
+            method: MethodPattern::Any,
             path: "/a/b",
             resource: "/{proxy+}",
             route_key: "$default",
@@ -231,7 +233,7 @@ fn paths_have_the_form_of_api_gateway() {
         Path {
             pattern: "/v1/dev/**",
             prefix: Some("/v1/dev"),
-            method: None,
+            method: MethodPattern::Any,
             path: "/v1/dev",
             resource: "/{proxy+}",
             route_key: "$default",
@@ -242,7 +244,7 @@ fn paths_have_the_form_of_api_gateway() {
         Path {
             pattern: "/admin/**",
             prefix: None,
-            method: None,
+            method: MethodPattern::Any,
             path: "/admin/x//",
             resource: "/admin/{proxy+}",
             route_key: "ANY /admin/{proxy+}",
@@ -253,7 +255,7 @@ fn paths_have_the_form_of_api_gateway() {
         Path {
             pattern: "/{proxy}/**",
             prefix: None,
-            method: Some(Method::GET),
+            method: GET,
             path: "/a/b",
             resource: "/{proxy}/{proxy_+}",
             route_key: "GET /{proxy}/{proxy_+}",
@@ -264,7 +266,7 @@ fn paths_have_the_form_of_api_gateway() {
         Path {
             pattern: "/{a}/x/{b}",
             prefix: None,
-            method: None,
+            method: MethodPattern::Any,
             path: "/1/x/%E4%BD%A0;v=1",
             resource: "/{a}/x/{b}",
             route_key: "ANY /{a}/x/{b}",
@@ -278,7 +280,7 @@ fn paths_have_the_form_of_api_gateway() {
         let pattern = Pattern::parse(expected.pattern).unwrap();
         let facts = RequestFacts {
             prefix: expected.prefix,
-            route_method: expected.method.as_ref(),
+            rule: &expected.method,
             ..facts(&fields, &pattern, expected.path)
         };
         let rest = value(EventFormat::Rest, &facts);

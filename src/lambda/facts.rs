@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 
 use crate::policy::Principal;
-use crate::route::Pattern;
+use crate::route::{MethodPattern, Pattern};
 
 /// The facts of a request that its event is made from.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,8 @@ pub struct RequestFacts<'r> {
     pub body: &'r [u8],
     /// The pattern of the route that matched, with the prefix of its group.
     pub pattern: &'r Pattern,
-    /// The method that the route names; `None` if it takes any.
-    pub route_method: Option<&'r Method>,
+    /// The method of the route that answers the request.
+    pub rule: &'r MethodPattern,
     /// The prefix of the group, if it is removed before forwarding.
     pub prefix: Option<&'r str>,
     /// The caller; `None` on a public route.

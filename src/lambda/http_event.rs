@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use http::Method;
 use http::header::USER_AGENT;
 use serde::Serialize;
 
@@ -115,8 +114,7 @@ pub(super) fn route_key(facts: &RequestFacts<'_>) -> String {
     if path::is_default(facts) {
         return DEFAULT.to_owned();
     }
-    let method = facts.route_method.map_or("ANY", Method::as_str);
-    format!("{method} {}", path::resource(facts))
+    format!("{} {}", facts.rule, path::resource(facts))
 }
 
 /// Returns the parameters of the path. The route that takes every request has none.

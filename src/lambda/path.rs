@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Function, RequestFacts};
-use crate::route::{Segment, Tail};
+use crate::route::{MethodPattern, Segment, Tail};
 
 /// The stage of a route outside of a group with a prefix.
 const DEFAULT: &str = "$default";
@@ -41,7 +41,8 @@ pub(super) fn resource(facts: &RequestFacts<'_>) -> String {
 
 /// Returns whether the route is what an HTTP API calls `$default`: any method of any path.
 pub(super) fn is_default(facts: &RequestFacts<'_>) -> bool {
-    facts.route_method.is_none() && without_prefix(facts.pattern.as_str(), facts.prefix) == "/**"
+    *facts.rule == MethodPattern::Any
+        && without_prefix(facts.pattern.as_str(), facts.prefix) == "/**"
 }
 
 /// Returns the parameters of the path. A greedy one has no slash at its end, and is absent if

@@ -29,7 +29,6 @@ use crate::lambda::{
 };
 use crate::net::Peer;
 use crate::policy::{Permit, Requirement};
-use crate::route::MethodPattern;
 use crate::snapshot::Route;
 use crate::token::Carrier;
 use crate::transform::Direction;
@@ -219,15 +218,18 @@ impl<'v> Invocation<'v, '_> {
     ) -> Result<Event, Cause> {
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let response_fields = self.make_fields(&mut head, query, host.as_ref(), exchange)?;
+        let config = &self.route.config;
+        // The route has matched.
+        let rule = config.answering(&head.method).ok_or(Cause::Defect)?;
         let facts = RequestFacts {
             method: &head.method,
             path: head.uri.path(),
             query: query.or(head.uri.query()),
             fields: &head.headers,
             body,
-            pattern: &self.route.config.pattern,
-            route_method: route_method(self.route, &head.method),
-            prefix: self.route.config.strip.as_deref(),
+            pattern: &config.pattern,
+            rule,
+            prefix: config.strip.as_deref(),
             caller: self.permit.principal().map(|principal| Caller {
                 principal,
                 needs_scopes: matches!(self.requirement, Requirement::Scopes(_)),
@@ -378,22 +380,6 @@ fn body_limit(route: &Route, function: &Function) -> (u64, Cause) {
     match route.config.body_bytes {
         Some(of_route) if of_route <= of_event => (of_route, Cause::BodyTooLarge),
         _ => (of_event, Cause::EventTooLarge),
-    }
-}
-
-/// Returns the method that the route names for a request; `None` if it takes any.
-#[must_use]
-pub fn route_method<'v>(route: &'v Route, method: &Method) -> Option<&'v Method> {
-    let names = |wanted: &Method| {
-        let mut methods = route.config.methods.iter();
-        methods.find_map(|(pattern, _)| match pattern {
-            MethodPattern::One(named) if named == wanted => Some(named),
-            _ => None,
-        })
-    };
-    match names(method) {
-        None if *method == Method::HEAD => names(&Method::GET),
-        found => found,
     }
 }
 

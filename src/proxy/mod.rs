@@ -34,7 +34,6 @@ pub use body_timer::BodyError;
 pub use dates::http_date;
 pub use departure::check_departure;
 pub use exchange::UnconfirmedRefusal;
-pub use function::route_method;
 pub use heads::{head_to_client, head_to_upstream};
 pub use reply_body::ReplyBody;
 pub use request_body::RequestBody;

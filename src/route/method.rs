@@ -26,6 +26,17 @@ pub const ANY: [Method; 7] = [
     Method::OPTIONS,
 ];
 
+/// How closely a pattern fits a method: of the patterns of a path, the closest one answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// `ANY`.
+    Any,
+    /// `GET`, for a `HEAD`.
+    GetForHead,
+    /// The method itself.
+    Named,
+}
+
 /// An error in a method of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MethodError {
@@ -40,23 +51,27 @@ pub enum MethodError {
 }
 
 impl MethodPattern {
-    /// Returns the method that one of the patterns of a path names for a request of this method;
-    /// `None` if `ANY` answers it.
-    pub fn named_for<'m>(
-        patterns: impl Iterator<Item = &'m Self> + Clone,
-        method: &Method,
-    ) -> Option<&'m Method> {
-        let mut named = patterns.clone().filter_map(Self::method);
-        match named.find(|named| *named == method) {
-            None if *method == Method::HEAD => Self::named_for(patterns, &Method::GET),
-            found => found,
+    /// Returns how closely the pattern fits a method; `None` if it does not answer it. `head` is set
+    /// if `GET` answers `HEAD`.
+    #[inline]
+    #[must_use]
+    pub fn fit(&self, method: &Method, head: bool) -> Option<Fit> {
+        match self {
+            Self::One(own) if own == method => Some(Fit::Named),
+            Self::One(own) if head && *method == Method::HEAD && *own == Method::GET => {
+                Some(Fit::GetForHead)
+            }
+            Self::Any if ANY.contains(method) => Some(Fit::Any),
+            Self::One(_) | Self::Any => None,
         }
     }
 
-    fn method(&self) -> Option<&Method> {
+    /// Returns the pattern as the configuration writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         match self {
-            Self::One(method) => Some(method),
-            Self::Any => None,
+            Self::One(method) => method.as_str(),
+            Self::Any => "ANY",
         }
     }
 
@@ -84,10 +99,7 @@ impl MethodPattern {
 
 impl fmt::Display for MethodPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(method) => f.write_str(method.as_str()),
-            Self::Any => f.write_str("ANY"),
-        }
+        f.write_str(self.as_str())
     }
 }
 
@@ -134,19 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn a_method_is_named_by_itself_or_by_get_for_head() {
-        let named = |patterns: &[&str], method: Method| {
-            let patterns: Vec<_> = patterns
-                .iter()
-                .map(|text| MethodPattern::parse(text).unwrap())
-                .collect();
-            MethodPattern::named_for(patterns.iter(), &method).cloned()
+    fn a_pattern_fits_its_method_and_get_or_any_others() {
+        let fit = |pattern: &str, method: &Method, head: bool| {
+            MethodPattern::parse(pattern).unwrap().fit(method, head)
         };
-        let get = Some(Method::GET);
-        assert_eq!(named(&["POST", "GET", "ANY"], Method::GET), get);
-        assert_eq!(named(&["GET", "ANY"], Method::HEAD), get);
-        assert_eq!(named(&["GET", "HEAD"], Method::HEAD), Some(Method::HEAD));
-        assert_eq!(named(&["POST", "ANY"], Method::HEAD), None);
-        assert_eq!(named(&["GET", "ANY"], Method::PUT), None);
+        let unknown = Method::from_bytes(b"PROPFIND").unwrap();
+        for head in [true, false] {
+            assert_eq!(fit("GET", &Method::GET, head), Some(Fit::Named));
+            assert_eq!(fit("HEAD", &Method::HEAD, head), Some(Fit::Named));
+            assert_eq!(fit("PROPFIND", &unknown, head), Some(Fit::Named));
+            assert_eq!(fit("ANY", &Method::HEAD, head), Some(Fit::Any));
+            assert_eq!(fit("ANY", &unknown, head), None);
+            assert_eq!(fit("GET", &Method::PUT, head), None);
+            assert_eq!(fit("HEAD", &Method::GET, head), None);
+            assert_eq!(fit("POST", &Method::HEAD, head), None);
+        }
+        assert_eq!(fit("GET", &Method::HEAD, true), Some(Fit::GetForHead));
+        assert_eq!(fit("GET", &Method::HEAD, false), None);
+        assert!(Fit::Any < Fit::GetForHead && Fit::GetForHead < Fit::Named);
     }
 }

@@ -32,7 +32,7 @@ mod trial;
 pub use access::{Access, Distinct};
 pub(crate) use host::is_host;
 pub use host::{HostError, HostPattern};
-pub use method::{ANY, MethodError, MethodPattern};
+pub use method::{ANY, Fit, MethodError, MethodPattern};
 pub use path::{Ambiguities, Ambiguity};
 pub use pattern::{Pattern, PatternError, Segment, Tail, is_parameter_name};
 pub use rule::Rule;

@@ -1,11 +1,11 @@
 //! A rule of the route table, and the rules that share a pattern.
 //!
-//! The rules of one pattern are given as their indices in the list of all rules, in the order in
-//! which their methods are tried.
+//! The rules of one pattern are given as their indices in the list of all rules, in the order of
+//! their methods.
 
 use http::Method;
 
-use super::{ANY, Access, Distinct, HostPattern, MethodPattern, Pattern};
+use super::{Access, Distinct, Fit, HostPattern, MethodPattern, Pattern};
 
 /// A line of the route table: the requests that it applies to, and the value for them.
 #[derive(Debug)]
@@ -33,39 +33,27 @@ pub(super) fn pattern_of<'t, T>(shared: &[usize], rules: &'t [Rule<T>]) -> Optio
     Some(&rules.get(*shared.first()?)?.pattern)
 }
 
-/// Returns the rule that answers a method, of the rules of one pattern. `GET` also answers `HEAD`,
-/// unless its rule says that it does not; `ANY` stands last and answers the methods that no other
-/// rule names.
+/// Returns the rule that answers a method, of the rules of one pattern: the one that names it, or
+/// else the one whose method fits it most closely.
 pub(super) fn rule_for_method<T>(
     shared: &[usize],
     method: &Method,
     rules: &[Rule<T>],
 ) -> Option<usize> {
-    if let Some(index) = rule_naming(shared, method, rules) {
-        return Some(index);
-    }
-    if *method == Method::HEAD
-        && let Some(index) = rule_naming(shared, &Method::GET, rules)
-        && rules.get(index).is_some_and(|rule| rule.head)
-    {
-        return Some(index);
-    }
-    let last = *shared.last()?;
-    let is_any = rules.get(last)?.method == MethodPattern::Any;
-    (is_any && ANY.contains(method)).then_some(last)
-}
-
-#[inline]
-fn rule_naming<T>(shared: &[usize], wanted: &Method, rules: &[Rule<T>]) -> Option<usize> {
+    let mut closest = None;
     for index in shared {
-        if let Some(rule) = rules.get(*index)
-            && let MethodPattern::One(method) = &rule.method
-            && method == wanted
-        {
+        let Some(rule) = rules.get(*index) else {
+            continue;
+        };
+        let fit = rule.method.fit(method, rule.head);
+        if fit == Some(Fit::Named) {
             return Some(*index);
         }
+        if fit > closest.map(|(fit, _)| fit) {
+            closest = fit.map(|fit| (fit, *index));
+        }
     }
-    None
+    closest.map(|(_, index)| index)
 }
 
 /// Returns the first rule in the file, of the rules of one pattern, that leads to the same upstream

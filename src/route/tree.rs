@@ -27,7 +27,7 @@ pub(super) struct Node {
 /// The rules of one pattern.
 #[derive(Debug, Default)]
 pub(super) struct Leaf {
-    /// The indices of the rules, in the order in which their methods are tried.
+    /// The indices of the rules, in the order of their methods.
     pub(super) rules: Vec<usize>,
     /// The group of all of the rules, if it falls through.
     pub(super) group: Option<usize>,
@@ -169,8 +169,7 @@ impl Leaf {
     }
 }
 
-/// Returns a key that sorts `ANY` behind all methods, so that the first rule that answers a method
-/// is the right one.
+/// Returns a key that sorts by the names of methods, `ANY` behind all others.
 fn method_order<T>(rule: Option<&Rule<T>>) -> (bool, String) {
     match rule.map(|rule| &rule.method) {
         Some(MethodPattern::One(method)) => (false, method.to_string()),

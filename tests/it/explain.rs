@@ -370,10 +370,11 @@ fn a_function_is_named_with_its_event_and_route() {
     let folder = Folder::new();
     let routes = "[[groups]]\nprefix = \"/dev\"\nupstream = \"f\"\npublic = true\n\
                   [[groups.routes]]\npath = \"/tests/{id}\"\nmethods = [\"GET\"]\n\
-                  [[groups.routes]]\npath = \"/files/**\"\nmethods = \"ANY\"\n";
-    for (event, get, post) in [
-        ("1.0", "/tests/{id}", "/files/{proxy+}"),
-        ("2.0", "GET /tests/{id}", "ANY /files/{proxy+}"),
+                  [[groups.routes]]\npath = \"/files/**\"\nmethods = \"ANY\"\n\
+                  [[groups.routes]]\npath = \"/own\"\nmethods = [\"GET\", \"ANY\"]\nhead = false\n";
+    for (event, get, post, own) in [
+        ("1.0", "/tests/{id}", "/files/{proxy+}", "/own"),
+        ("2.0", "GET /tests/{id}", "ANY /files/{proxy+}", "ANY /own"),
     ] {
         let upstream = format!(
             "[upstreams.f]\nurl = \"http://127.0.0.1:9000\"\n\
@@ -383,6 +384,8 @@ fn a_function_is_named_with_its_event_and_route() {
         for (request, route) in [
             (["GET", "/dev/tests/7"], get),
             (["POST", "/dev/files/a/b"], post),
+            // With "head = false", "ANY" answers HEAD.
+            (["HEAD", "/dev/own"], own),
         ] {
             let (code, text) = folder.explain(&request);
             assert_eq!(code, Some(0), "{text}");

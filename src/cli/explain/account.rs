@@ -16,8 +16,7 @@ use crate::config::{ErrorProfile, printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, RequestValues, answer, grpc, respond};
 use crate::lambda::{Function, RequestFacts, route_name};
 use crate::policy::{Denial, Requirement, ScopeSet};
-use crate::proxy::route_method;
-use crate::route::{Target, TargetError};
+use crate::route::{MethodPattern, Target, TargetError};
 use crate::server::HeadRefusal;
 use crate::snapshot::{Handler, Route, RouteMethod, Snapshot};
 use crate::telemetry::{Label as _, Quoted};
@@ -27,6 +26,7 @@ use crate::transform::Respond;
 /// Returns the words for the event that a function gets: its version, the function, and the route
 /// as the event names it.
 fn event_words(function: &Function, route: &Route, head: &Parts) -> String {
+    let rule = route.config.answering(&head.method);
     let facts = RequestFacts {
         method: &head.method,
         path: head.uri.path(),
@@ -34,7 +34,7 @@ fn event_words(function: &Function, route: &Route, head: &Parts) -> String {
         fields: &head.headers,
         body: &[],
         pattern: &route.config.pattern,
-        route_method: route_method(route, &head.method),
+        rule: rule.unwrap_or(&MethodPattern::Any),
         prefix: route.config.strip.as_deref(),
         caller: None,
         source: None,

@@ -137,6 +137,15 @@ impl Route {
     pub fn needs_token(&self) -> bool {
         needs_token(&self.methods)
     }
+
+    /// Returns the pattern by which the route answers a method: the one that fits it most closely.
+    /// `None` if the route does not answer it.
+    #[must_use]
+    pub fn answering(&self, method: &Method) -> Option<&MethodPattern> {
+        let patterns = self.methods.iter().map(|(pattern, _)| pattern);
+        let fitting = patterns.filter(|pattern| pattern.fit(method, self.head).is_some());
+        fitting.max_by_key(|pattern| pattern.fit(method, self.head))
+    }
 }
 
 pub(super) static TABLE: Table = Table {

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
-
 use super::{Exchange, Outcome};
 use crate::clock;
 use crate::config::AccessLog;
 use crate::proxy::token_fields::token_fields;
-use crate::route::MethodPattern;
 use crate::telemetry::{AccessLine, Departure, Ending, LineContext, TokenFields};
 
 /// The status that the log shows for a request that ended before its response began; nginx uses the
@@ -125,7 +122,7 @@ impl Exchange {
             amzn_id: self.amzn_id.as_ref().and_then(|id| id.to_str().ok()),
             pattern: config.map(|route| route.pattern.as_str()),
             stage: config.and_then(|route| route.strip.as_deref()),
-            rule_method: config.map(|route| rule_method(&route.methods, &self.method)),
+            rule_method: config.and_then(|route| Some(route.answering(&self.method)?.as_str())),
             host: shown.and_then(|shown| shown.host.as_ref()?.to_str().ok()),
             user_agent: shown.and_then(|shown| shown.user_agent.as_ref()?.to_str().ok()),
             response_bytes: self.outcome.sent,
@@ -150,12 +147,6 @@ impl Exchange {
         let verifier = verifiers.find(|verifier| verifier.id() == id)?;
         Some(verifier.name())
     }
-}
-
-/// Returns the method of the rule for a request: the one that it names, or `ANY`.
-fn rule_method<'m, T>(methods: &'m [(MethodPattern, T)], method: &Method) -> &'m str {
-    let patterns = methods.iter().map(|(pattern, _)| pattern);
-    MethodPattern::named_for(patterns, method).map_or("ANY", Method::as_str)
 }
 
 /// Returns the sentence of the log about a client that left.

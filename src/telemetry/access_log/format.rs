@@ -62,7 +62,8 @@ pub struct LineContext<'a> {
     pub pattern: Option<&'a str>,
     /// The prefix of the route's group, if it is removed before forwarding.
     pub stage: Option<&'a str>,
-    /// The method of the route's rule, or `ANY`. For `HEAD` it may be `GET`.
+    /// The method of the route's rule, or `ANY`. For `HEAD` it may be `GET`. `None` if the route
+    /// does not answer the method.
     pub rule_method: Option<&'a str>,
     /// The host that the client asked for.
     pub host: Option<&'a str>,
