@@ -155,8 +155,8 @@ impl<'s> Refusal<'s> {
     }
 }
 
-/// The caller of a request.
-struct Caller<'s> {
+/// A caller that was identified.
+struct Identified<'s> {
     identity: Identity,
     verifier: Option<&'s Verifier>,
     cache: Option<CacheResult>,
@@ -244,9 +244,9 @@ impl<'s> Routed<'s, '_> {
         token: Option<BearerToken<'_>>,
         cache: Option<&WorkerCache>,
         context: RequestContext<'_>,
-    ) -> Result<Caller<'s>, Rejection<'s>> {
+    ) -> Result<Identified<'s>, Rejection<'s>> {
         let Some(token) = token else {
-            return Ok(Caller {
+            return Ok(Identified {
                 identity: Identity::anonymous(),
                 verifier: None,
                 cache: None,
@@ -255,7 +255,7 @@ impl<'s> Routed<'s, '_> {
         let max_bytes = self.snapshot.config.server.limits.token_bytes;
         let verifiers = &self.rule.route.verifiers;
         let found = authenticate(verifiers, token, max_bytes, cache, context).await?;
-        Ok(Caller {
+        Ok(Identified {
             identity: found.identity,
             verifier: Some(found.verifier),
             cache: Some(found.cache),

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::CONTENT_TYPE;
 use serde::{Serialize, Serializer};
 
-use super::{MediaRange, RequestFacts};
+use super::{EventFacts, MediaRange};
 
 /// The body of a request in its event.
 pub(super) enum EventBody<'r> {
@@ -17,7 +17,7 @@ pub(super) enum EventBody<'r> {
 
 impl<'r> EventBody<'r> {
     /// Returns the body; `None` for an empty one.
-    pub(super) fn of(facts: &RequestFacts<'r>, binary: &[MediaRange]) -> Option<Self> {
+    pub(super) fn of(facts: &EventFacts<'r>, binary: &[MediaRange]) -> Option<Self> {
         let body = facts.body;
         if body.is_empty() {
             return None;

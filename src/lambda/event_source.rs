@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use super::body::EventBody;
-use super::{Function, RequestFacts};
+use super::{EventFacts, Function};
 
 /// What an event is made from.
 pub(super) struct EventSource<'r> {
     pub(super) function: &'r Function,
-    pub(super) facts: &'r RequestFacts<'r>,
+    pub(super) facts: &'r EventFacts<'r>,
     pub(super) body: Option<EventBody<'r>>,
 }
 

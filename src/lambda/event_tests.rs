@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use serde_json::{Value, json};
 
 use super::{
-    Caller, EventFormat, EventTooLong, Function, FunctionName, MAX_PAYLOAD, MediaRange,
-    RequestFacts, event,
+    Caller, EventFacts, EventFormat, EventTooLong, Function, FunctionName, MAX_PAYLOAD, MediaRange,
+    event,
 };
 use crate::policy::{Claim, Claims, Principal, ScopeSet};
 use crate::route::{MethodPattern, Pattern};
@@ -57,8 +57,8 @@ fn principal() -> Principal {
 }
 
 /// A request that has nothing but its line.
-fn facts<'r>(fields: &'r HeaderMap, pattern: &'r Pattern, path: &'r str) -> RequestFacts<'r> {
-    RequestFacts {
+fn facts<'r>(fields: &'r HeaderMap, pattern: &'r Pattern, path: &'r str) -> EventFacts<'r> {
+    EventFacts {
         method: &Method::GET,
         path,
         query: None,
@@ -76,7 +76,7 @@ fn facts<'r>(fields: &'r HeaderMap, pattern: &'r Pattern, path: &'r str) -> Requ
     }
 }
 
-fn value(format: EventFormat, facts: &RequestFacts<'_>) -> Value {
+fn value(format: EventFormat, facts: &EventFacts<'_>) -> Value {
     let bytes = event(&function(format), facts).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
@@ -105,7 +105,7 @@ fn with_token(format: EventFormat) -> Value {
     ]);
     let pattern = Pattern::parse("/dev/tests/{id}").unwrap();
     let principal = principal();
-    let facts = RequestFacts {
+    let facts = EventFacts {
         method: &Method::POST,
         rule: &MethodPattern::One(Method::POST),
         query: Some("a=1&a=x+y&b=%C3%A4&flag"),
@@ -172,7 +172,7 @@ fn scopes_are_null_on_a_route_without_scopes() {
     let fields = HeaderMap::new();
     let pattern = Pattern::parse("/a").unwrap();
     let principal = principal();
-    let authenticated = RequestFacts {
+    let authenticated = EventFacts {
         caller: Some(Caller {
             principal: &principal,
             needs_scopes: false,
@@ -278,7 +278,7 @@ fn paths_have_the_form_of_api_gateway() {
     let fields = HeaderMap::new();
     for expected in paths {
         let pattern = Pattern::parse(expected.pattern).unwrap();
-        let facts = RequestFacts {
+        let facts = EventFacts {
             prefix: expected.prefix,
             rule: &expected.method,
             ..facts(&fields, &pattern, expected.path)
@@ -322,7 +322,7 @@ fn a_body_that_is_no_text_is_in_base64() {
         ),
     ] {
         let fields = fields(&[("content-type", kind.as_bytes())]);
-        let facts = RequestFacts {
+        let facts = EventFacts {
             body,
             ..facts(&fields, &pattern, "/a")
         };
@@ -340,7 +340,7 @@ fn an_event_has_at_most_the_bytes_of_its_limit() {
     let bare = facts(&fields, &pattern, "/a");
     for format in [EventFormat::Rest, EventFormat::Http] {
         let mut function = function(format);
-        let body = RequestFacts {
+        let body = EventFacts {
             body: b"\x01\xff",
             ..bare
         };
@@ -352,7 +352,7 @@ fn an_event_has_at_most_the_bytes_of_its_limit() {
     }
     // A control character takes six bytes.
     let long = vec![1; MAX_PAYLOAD / 6];
-    let facts = RequestFacts {
+    let facts = EventFacts {
         body: &long,
         ..bare
     };
@@ -377,7 +377,7 @@ fn names_and_values_of_any_kind_are_texts() {
         .map(|(name, value)| (&**name, &**value))
         .collect();
     let (fields, pattern) = (fields(&list), Pattern::parse("/a").unwrap());
-    let facts = RequestFacts {
+    let facts = EventFacts {
         query: Some("__proto__=1&__proto__=2&%ff=%00"),
         ..facts(&fields, &pattern, "/a")
     };
@@ -402,7 +402,7 @@ fn names_and_values_of_any_kind_are_texts() {
 #[test]
 fn settings_replace_what_a_request_does_not_say() {
     let (fields, pattern) = (HeaderMap::new(), Pattern::parse("/dev/a").unwrap());
-    let facts = RequestFacts {
+    let facts = EventFacts {
         prefix: Some("/dev"),
         source: None,
         host: Some("[2001:db8::1]"),

@@ -10,7 +10,7 @@ use crate::route::{MethodPattern, Pattern};
 
 /// The facts of a request that its event is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestFacts<'r> {
+pub struct EventFacts<'r> {
     /// The method.
     pub method: &'r Method,
     /// The path as the client sent it, not decoded.
@@ -50,7 +50,7 @@ pub struct Caller<'r> {
     pub needs_scopes: bool,
 }
 
-impl RequestFacts<'_> {
+impl EventFacts<'_> {
     /// Returns the address of the client. Models of the event demand an address; without one it is
     /// that of no host.
     pub(super) fn source_ip(&self) -> String {

@@ -11,7 +11,7 @@ use super::event_source::{ApiMembers, EventSource};
 use super::fields::{Fields, JoinedValues};
 use super::path::{self, PathParameters};
 use super::query::{joined_values, parameters};
-use super::{Caller, RequestFacts};
+use super::{Caller, EventFacts};
 use crate::telemetry::{common_log_time, protocol_name};
 
 /// The version of the format.
@@ -110,7 +110,7 @@ impl Serialize for HttpEvent<'_> {
 }
 
 /// Returns the method and the pattern of the route, without the stage.
-pub(super) fn route_key(facts: &RequestFacts<'_>) -> String {
+pub(super) fn route_key(facts: &EventFacts<'_>) -> String {
     if path::is_default(facts) {
         return DEFAULT.to_owned();
     }
@@ -118,7 +118,7 @@ pub(super) fn route_key(facts: &RequestFacts<'_>) -> String {
 }
 
 /// Returns the parameters of the path. The route that takes every request has none.
-fn path_parameters<'r>(facts: &RequestFacts<'r>) -> PathParameters<'r> {
+fn path_parameters<'r>(facts: &EventFacts<'r>) -> PathParameters<'r> {
     if path::is_default(facts) {
         return PathParameters::new();
     }

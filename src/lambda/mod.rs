@@ -27,7 +27,7 @@ use std::io;
 
 pub use answer::{Answer, AnswerLimits};
 pub use answer_error::AnswerError;
-pub use facts::{Caller, RequestFacts};
+pub use facts::{Caller, EventFacts};
 pub use function_name::{FunctionName, NameError};
 pub use media::{MediaError, MediaRange};
 pub use settings::{EventFormat, Function, MAX_PAYLOAD};
@@ -48,7 +48,7 @@ const EVENT_CAPACITY: usize = 4 * 1024;
 ///
 /// # Errors
 /// [`EventTooLong`], if the event would have more than `event_bytes`.
-pub fn event(function: &Function, facts: &RequestFacts<'_>) -> Result<Vec<u8>, EventTooLong> {
+pub fn event(function: &Function, facts: &EventFacts<'_>) -> Result<Vec<u8>, EventTooLong> {
     let body = EventBody::of(facts, &function.binary);
     let expected = EVENT_CAPACITY + body.as_ref().map_or(0, EventBody::len);
     let mut out = Bounded {
@@ -73,7 +73,7 @@ pub fn event(function: &Function, facts: &RequestFacts<'_>) -> Result<Vec<u8>, E
 
 /// Returns the name of a route in its events: the resource in version 1.0, the route key in 2.0.
 #[must_use]
-pub fn route_name(event: EventFormat, facts: &RequestFacts<'_>) -> String {
+pub fn route_name(event: EventFormat, facts: &EventFacts<'_>) -> String {
     match event {
         EventFormat::Rest => path::resource(facts),
         EventFormat::Http => http_event::route_key(facts),

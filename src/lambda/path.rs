@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Function, RequestFacts};
+use super::{EventFacts, Function};
 use crate::route::{MethodPattern, Segment, Tail};
 
 /// The stage of a route outside of a group with a prefix.
@@ -15,7 +15,7 @@ const PROXY: &str = "proxy";
 pub(super) type PathParameters<'r> = BTreeMap<String, &'r str>;
 
 /// Returns the stage: that of the configuration, or the prefix of the group without its slash.
-pub(super) fn stage<'r>(function: &'r Function, facts: &RequestFacts<'r>) -> &'r str {
+pub(super) fn stage<'r>(function: &'r Function, facts: &EventFacts<'r>) -> &'r str {
     if let Some(stage) = &function.stage {
         return stage;
     }
@@ -26,12 +26,12 @@ pub(super) fn stage<'r>(function: &'r Function, facts: &RequestFacts<'r>) -> &'r
 }
 
 /// Returns the path without the stage.
-pub(super) fn path<'r>(facts: &RequestFacts<'r>) -> &'r str {
+pub(super) fn path<'r>(facts: &EventFacts<'r>) -> &'r str {
     without_prefix(facts.path, facts.prefix)
 }
 
 /// Returns the pattern in the form of API Gateway, without the stage: `**` is `{proxy+}`.
-pub(super) fn resource(facts: &RequestFacts<'_>) -> String {
+pub(super) fn resource(facts: &EventFacts<'_>) -> String {
     let pattern = without_prefix(facts.pattern.as_str(), facts.prefix);
     match (facts.pattern.tail(), pattern.strip_suffix("**")) {
         (Some(Tail::Subtree), Some(before)) => format!("{before}{{{}+}}", greedy_name(facts)),
@@ -40,14 +40,14 @@ pub(super) fn resource(facts: &RequestFacts<'_>) -> String {
 }
 
 /// Returns whether the route is what an HTTP API calls `$default`: any method of any path.
-pub(super) fn is_default(facts: &RequestFacts<'_>) -> bool {
+pub(super) fn is_default(facts: &EventFacts<'_>) -> bool {
     *facts.rule == MethodPattern::Any
         && without_prefix(facts.pattern.as_str(), facts.prefix) == "/**"
 }
 
 /// Returns the parameters of the path. A greedy one has no slash at its end, and is absent if
 /// nothing else is left of it.
-pub(super) fn parameters<'r>(facts: &RequestFacts<'r>) -> PathParameters<'r> {
+pub(super) fn parameters<'r>(facts: &EventFacts<'r>) -> PathParameters<'r> {
     let mut parameters = PathParameters::new();
     let pattern = facts.pattern;
     let mut rest = facts.path;
@@ -73,7 +73,7 @@ pub(super) fn parameters<'r>(facts: &RequestFacts<'r>) -> PathParameters<'r> {
 }
 
 /// Returns the name of the parameter for `**`: `proxy`, unless another parameter has that name.
-fn greedy_name(facts: &RequestFacts<'_>) -> String {
+fn greedy_name(facts: &EventFacts<'_>) -> String {
     let mut name = PROXY.to_owned();
     let has = |name: &str| {
         let mut segments = facts.pattern.segments().iter();

@@ -25,7 +25,7 @@ use super::upgrade::Upgrades;
 use super::worker::View;
 use crate::decision::{Cause, Decision, Refusal, check_body, forwarded};
 use crate::lambda::{
-    self, Answer, AnswerError, AnswerLimits, Caller, Function, MAX_PAYLOAD, RequestFacts,
+    self, Answer, AnswerError, AnswerLimits, Caller, EventFacts, Function, MAX_PAYLOAD,
 };
 use crate::net::Peer;
 use crate::policy::{Permit, Requirement};
@@ -221,7 +221,7 @@ impl<'v> Invocation<'v, '_> {
         let config = &self.route.config;
         // The route has matched.
         let rule = config.answering(&head.method).ok_or(Cause::Defect)?;
-        let facts = RequestFacts {
+        let facts = EventFacts {
             method: &head.method,
             path: head.uri.path(),
             query: query.or(head.uri.query()),

@@ -14,7 +14,7 @@ use super::report::{AskedFor, Entry, Outcome, Report, Verdict};
 use super::shown::{all_quoted, first_quoted, list, moment, quoted, unquoted};
 use crate::config::{ErrorProfile, printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, RequestValues, answer, grpc, respond};
-use crate::lambda::{Function, RequestFacts, route_name};
+use crate::lambda::{EventFacts, Function, route_name};
 use crate::policy::{Denial, Requirement, ScopeSet};
 use crate::route::{MethodPattern, Target, TargetError};
 use crate::server::HeadRefusal;
@@ -27,7 +27,7 @@ use crate::transform::Respond;
 /// as the event names it.
 fn event_words(function: &Function, route: &Route, head: &Parts) -> String {
     let rule = route.config.answering(&head.method);
-    let facts = RequestFacts {
+    let facts = EventFacts {
         method: &head.method,
         path: head.uri.path(),
         query: None,
