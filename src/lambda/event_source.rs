@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::body::EventBody;
-use super::{EventFacts, Function};
+use super::{EventFacts, Function, domain_name, domain_prefix};
 
 /// What an event is made from.
 pub(super) struct EventSource<'r> {
@@ -28,12 +28,13 @@ pub(super) struct ApiMembers<'e, A> {
 
 impl EventSource<'_> {
     pub(super) fn api_members<A>(&self, authorizer: Option<A>) -> ApiMembers<'_, A> {
+        let host = self.facts.host.unwrap_or_default();
         ApiMembers {
             account_id: &self.function.account_id,
             api_id: &self.function.api_id,
             authorizer,
-            domain_name: self.facts.domain_name(),
-            domain_prefix: self.facts.domain_prefix(),
+            domain_name: domain_name(host),
+            domain_prefix: domain_prefix(host),
         }
     }
 

@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use serde_json::{Value, json};
 
 use super::{
-    Caller, EventFacts, EventFormat, EventTooLong, Function, FunctionName, MAX_PAYLOAD, MediaRange,
-    event,
+    ApiRoute, Caller, EventFacts, EventFormat, EventTooLong, Function, FunctionName, MAX_PAYLOAD,
+    MediaRange, event,
 };
 use crate::policy::{Claim, Claims, Principal, ScopeSet};
 use crate::route::{MethodPattern, Pattern};
@@ -64,15 +64,28 @@ fn facts<'r>(fields: &'r HeaderMap, pattern: &'r Pattern, path: &'r str) -> Even
         query: None,
         fields,
         body: b"",
-        pattern,
+        route: ApiRoute {
+            pattern,
+            prefix: None,
+            stage: None,
+        },
         rule: &GET,
-        prefix: None,
         caller: None,
         source: Some("192.0.2.7".parse().unwrap()),
         version: Version::HTTP_11,
         host: Some("api.example.com:8443"),
         request_id: "01890a5d-ac96-774b-bcce-b302099a8057",
+        extended_request_id: "01890a5d-ac96-774b-bcce-b302099a8057",
         since_epoch: Duration::from_millis(1_583_348_638_390),
+    }
+}
+
+/// A route of a group whose prefix is removed.
+fn in_dev(pattern: &Pattern) -> ApiRoute<'_> {
+    ApiRoute {
+        pattern,
+        prefix: Some("/dev"),
+        stage: None,
     }
 }
 
@@ -110,7 +123,7 @@ fn with_token(format: EventFormat) -> Value {
         rule: &MethodPattern::One(Method::POST),
         query: Some("a=1&a=x+y&b=%C3%A4&flag"),
         body: br#"{"a":"b"}"#,
-        prefix: Some("/dev"),
+        route: in_dev(&pattern),
         caller: Some(Caller {
             principal: &principal,
             needs_scopes: true,
@@ -279,7 +292,11 @@ fn paths_have_the_form_of_api_gateway() {
     for expected in paths {
         let pattern = Pattern::parse(expected.pattern).unwrap();
         let facts = EventFacts {
-            prefix: expected.prefix,
+            route: ApiRoute {
+                pattern: &pattern,
+                prefix: expected.prefix,
+                stage: None,
+            },
             rule: &expected.method,
             ..facts(&fields, &pattern, expected.path)
         };
@@ -403,7 +420,10 @@ fn names_and_values_of_any_kind_are_texts() {
 fn settings_replace_what_a_request_does_not_say() {
     let (fields, pattern) = (HeaderMap::new(), Pattern::parse("/dev/a").unwrap());
     let facts = EventFacts {
-        prefix: Some("/dev"),
+        route: ApiRoute {
+            stage: Some("prod"),
+            ..in_dev(&pattern)
+        },
         source: None,
         host: Some("[2001:db8::1]"),
         version: Version::HTTP_2,
@@ -413,7 +433,6 @@ fn settings_replace_what_a_request_does_not_say() {
         let function = Function {
             account_id: "123456789012".into(),
             api_id: "a1b2".into(),
-            stage: Some("prod".into()),
             stage_variables: vec![("table".into(), "orders".into())],
             ..function(format)
         };

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Version};
 
+use super::ApiRoute;
 use crate::policy::Principal;
-use crate::route::{MethodPattern, Pattern};
+use crate::route::MethodPattern;
 
 /// The facts of a request that its event is made from.
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +22,10 @@ pub struct EventFacts<'r> {
     pub fields: &'r HeaderMap,
     /// The body; empty if the request has none.
     pub body: &'r [u8],
-    /// The pattern of the route that matched, with the prefix of its group.
-    pub pattern: &'r Pattern,
+    /// The route that matched.
+    pub route: ApiRoute<'r>,
     /// The method of the route that answers the request.
     pub rule: &'r MethodPattern,
-    /// The prefix of the group, if it is removed before forwarding.
-    pub prefix: Option<&'r str>,
     /// The caller; `None` on a public route.
     pub caller: Option<Caller<'r>>,
     /// The address of the client, if it is known.
@@ -35,8 +34,10 @@ pub struct EventFacts<'r> {
     pub version: Version,
     /// The host that the client asked for, with a port if there is one.
     pub host: Option<&'r str>,
-    /// The id of the request.
+    /// The id of the request: the one that an API of the same kind has.
     pub request_id: &'r str,
+    /// The id of the request that the client gets in `x-request-id`.
+    pub extended_request_id: &'r str,
     /// The time of the request, since 1970.
     pub since_epoch: Duration,
 }
@@ -57,25 +58,6 @@ impl EventFacts<'_> {
         match self.source {
             Some(address) => address.to_string(),
             None => "0.0.0.0".to_owned(),
-        }
-    }
-
-    /// Returns the host without its port.
-    pub(super) fn domain_name(&self) -> &str {
-        let host = self.host.unwrap_or_default();
-        match host.rsplit_once(':') {
-            // The last colon of an address of IPv6 is inside of its brackets.
-            Some((name, port)) if !port.ends_with(']') => name,
-            _ => host,
-        }
-    }
-
-    /// Returns the first label of the host.
-    pub(super) fn domain_prefix(&self) -> &str {
-        let name = self.domain_name();
-        match name.split_once('.') {
-            Some((first, _)) => first,
-            None => name,
         }
     }
 

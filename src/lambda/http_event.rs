@@ -17,9 +17,6 @@ use crate::telemetry::{common_log_time, protocol_name};
 /// The version of the format.
 const VERSION: &str = "2.0";
 
-/// The key of the route that takes every request.
-const DEFAULT: &str = "$default";
-
 /// The event of format 2.0.
 pub(super) struct HttpEvent<'r>(pub(super) EventSource<'r>);
 
@@ -87,7 +84,7 @@ impl Serialize for HttpEvent<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let source = &self.0;
         let facts = source.facts;
-        let route_key = route_key(facts);
+        let route_key = facts.route.key(facts.rule);
         let mut fields = Fields::of(facts.fields);
         let cookies = fields.take_cookies();
         let query = parameters(facts.query);
@@ -109,17 +106,9 @@ impl Serialize for HttpEvent<'_> {
     }
 }
 
-/// Returns the method and the pattern of the route, without the stage.
-pub(super) fn route_key(facts: &EventFacts<'_>) -> String {
-    if path::is_default(facts) {
-        return DEFAULT.to_owned();
-    }
-    format!("{} {}", facts.rule, path::resource(facts))
-}
-
 /// Returns the parameters of the path. The route that takes every request has none.
 fn path_parameters<'r>(facts: &EventFacts<'r>) -> PathParameters<'r> {
-    if path::is_default(facts) {
+    if facts.route.is_default(facts.rule) {
         return PathParameters::new();
     }
     path::parameters(facts)
@@ -142,7 +131,7 @@ fn request_context<'e>(
         },
         request_id: facts.request_id,
         route_key,
-        stage: path::stage(source.function, facts),
+        stage: facts.route.stage(),
         time: common_log_time(facts.since_epoch),
         time_epoch: facts.epoch_millis(),
     }

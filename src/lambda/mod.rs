@@ -8,6 +8,7 @@
 
 mod answer;
 mod answer_error;
+mod api_route;
 mod body;
 mod claims;
 mod event_source;
@@ -27,6 +28,7 @@ use std::io;
 
 pub use answer::{Answer, AnswerLimits};
 pub use answer_error::AnswerError;
+pub use api_route::{ApiRoute, domain_name, domain_prefix};
 pub use facts::{Caller, EventFacts};
 pub use function_name::{FunctionName, NameError};
 pub use media::{MediaError, MediaRange};
@@ -36,6 +38,7 @@ use self::body::EventBody;
 use self::event_source::EventSource;
 use self::http_event::HttpEvent;
 use self::rest_event::RestEvent;
+use crate::route::MethodPattern;
 
 /// The event would be longer than the limit of its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +76,10 @@ pub fn event(function: &Function, facts: &EventFacts<'_>) -> Result<Vec<u8>, Eve
 
 /// Returns the name of a route in its events: the resource in version 1.0, the route key in 2.0.
 #[must_use]
-pub fn route_name(event: EventFormat, facts: &EventFacts<'_>) -> String {
+pub fn route_name(event: EventFormat, route: &ApiRoute<'_>, rule: &MethodPattern) -> String {
     match event {
-        EventFormat::Rest => path::resource(facts),
-        EventFormat::Http => http_event::route_key(facts),
+        EventFormat::Rest => route.resource(),
+        EventFormat::Http => route.key(rule),
     }
 }
 

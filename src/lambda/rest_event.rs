@@ -83,14 +83,14 @@ impl Serialize for RestEvent<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let source = &self.0;
         let facts = source.facts;
-        let resource = path::resource(facts);
+        let resource = facts.route.resource();
         let fields = Fields::of(facts.fields);
         let query = parameters(facts.query);
         let path_parameters = path::parameters(facts);
         let has_query = !query.is_empty();
         let members = Members {
             resource: &resource,
-            path: path::path(facts),
+            path: facts.route.without_stage(facts.path),
             http_method: facts.method.as_str(),
             headers: LastValues(&fields),
             multi_value_headers: AllValues(&fields),
@@ -117,7 +117,7 @@ fn request_context<'e>(
     });
     RequestContext {
         api: source.api_members(authorizer),
-        extended_request_id: facts.request_id,
+        extended_request_id: facts.extended_request_id,
         http_method: facts.method.as_str(),
         identity: Identity {
             source_ip: facts.source_ip(),
@@ -131,6 +131,6 @@ fn request_context<'e>(
         request_time_epoch: facts.epoch_millis(),
         resource_id: None,
         resource_path: resource,
-        stage: path::stage(source.function, facts),
+        stage: facts.route.stage(),
     }
 }

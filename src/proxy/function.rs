@@ -15,6 +15,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use super::api_route::api_route;
 use super::exchange::Exchange;
 use super::forward::{BodyDeadlines, handshake_of, has_no_content, head_to_client, refused_cause};
 use super::headers::{self, Forwarding};
@@ -218,18 +219,18 @@ impl<'v> Invocation<'v, '_> {
     ) -> Result<Event, Cause> {
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let response_fields = self.make_fields(&mut head, query, host.as_ref(), exchange)?;
-        let config = &self.route.config;
         // The route has matched.
-        let rule = config.answering(&head.method).ok_or(Cause::Defect)?;
+        let rule = self.route.config.answering(&head.method);
+        let rule = rule.ok_or(Cause::Defect)?;
+        let ids = exchange.ids();
         let facts = EventFacts {
             method: &head.method,
             path: head.uri.path(),
             query: query.or(head.uri.query()),
             fields: &head.headers,
             body,
-            pattern: &config.pattern,
+            route: api_route(&self.view.snapshot, self.route),
             rule,
-            prefix: config.strip.as_deref(),
             caller: self.permit.principal().map(|principal| Caller {
                 principal,
                 needs_scopes: matches!(self.requirement, Requirement::Scopes(_)),
@@ -237,7 +238,8 @@ impl<'v> Invocation<'v, '_> {
             source: exchange.source(),
             version: head.version,
             host: host.as_ref().and_then(|host| host.to_str().ok()),
-            request_id: exchange.request_id().to_str().unwrap_or_default(),
+            request_id: ids.of_api().to_str().unwrap_or_default(),
+            extended_request_id: ids.request.to_str().unwrap_or_default(),
             since_epoch: exchange.began().since_epoch,
         };
         match lambda::event(self.function, &facts) {

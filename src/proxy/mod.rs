@@ -2,6 +2,7 @@
 //! order: `forward` takes a permit, which only the policy makes, from an identity, which comes only
 //! from a verified token or a public route.
 
+mod api_route;
 mod body_timer;
 mod dates;
 mod departure;
@@ -30,6 +31,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
+pub use api_route::api_route;
 pub use body_timer::BodyError;
 pub use dates::http_date;
 pub use departure::check_departure;

@@ -36,8 +36,15 @@ pub(super) fn is_uuid(value: &HeaderValue) -> bool {
 pub(super) struct Ids<'a> {
     /// The value of `x-request-id`.
     pub(super) request: &'a HeaderValue,
-    /// The value of `x-amzn-requestid`.
+    /// The value of `x-amzn-requestid`; `None` in other profiles than that of a REST API.
     pub(super) amzn: Option<&'a HeaderValue>,
+}
+
+impl<'a> Ids<'a> {
+    /// Returns the id that an API of this profile has: `$context.requestId`.
+    pub(super) fn of_api(&self) -> &'a HeaderValue {
+        self.amzn.unwrap_or(self.request)
+    }
 }
 
 /// Sets the fields of a profile, in place of those of an upstream.
@@ -45,7 +52,7 @@ pub(super) fn add(profile: ErrorProfile, ids: &Ids<'_>, headers: &mut HeaderMap)
     match profile {
         ErrorProfile::Rfc6750 => {}
         ErrorProfile::AwsRest => {
-            headers.insert(AMZN_REQUEST_ID, ids.amzn.unwrap_or(ids.request).clone());
+            headers.insert(AMZN_REQUEST_ID, ids.of_api().clone());
             headers.insert(AMZ_APIGW_ID, ids.request.clone());
         }
         ErrorProfile::AwsHttp => {

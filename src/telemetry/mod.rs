@@ -25,8 +25,8 @@ mod throttle;
 mod words;
 
 pub use access_log::{
-    AccessFormat, AccessLine, AccessLog, FailedPart, LineContext, LogWriter, TokenFields,
-    UnknownVariable, VARIABLES, WorkerLog, push_json,
+    AccessFormat, AccessLine, AccessLog, FailedPart, LineContext, LineRoute, LogWriter,
+    TokenFields, UnknownVariable, VARIABLES, WorkerLog, push_json,
 };
 pub use connection_error::ConnectionError;
 pub use counters::{Counter, Counters, Gauge};

@@ -60,6 +60,7 @@ mod first_steps;
 mod forwarded;
 mod framing;
 mod function_answers;
+mod function_context;
 mod function_departures;
 mod function_downloads;
 mod functions;

@@ -1,8 +1,6 @@
 //! The words about a decision: the route, the token beside what is accepted, the checks, the
 //! verdict and the answer.
 
-use std::time::Duration;
-
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
@@ -14,8 +12,9 @@ use super::report::{AskedFor, Entry, Outcome, Report, Verdict};
 use super::shown::{all_quoted, first_quoted, list, moment, quoted, unquoted};
 use crate::config::{ErrorProfile, printable, unjudged};
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, RequestValues, answer, grpc, respond};
-use crate::lambda::{EventFacts, Function, route_name};
+use crate::lambda::{ApiRoute, Function, route_name};
 use crate::policy::{Denial, Requirement, ScopeSet};
+use crate::proxy::api_route;
 use crate::route::{MethodPattern, Target, TargetError};
 use crate::server::HeadRefusal;
 use crate::snapshot::{Handler, Route, RouteMethod, Snapshot};
@@ -25,26 +24,9 @@ use crate::transform::Respond;
 
 /// Returns the words for the event that a function gets: its version, the function, and the route
 /// as the event names it.
-fn event_words(function: &Function, route: &Route, head: &Parts) -> String {
-    let rule = route.config.answering(&head.method);
-    let facts = EventFacts {
-        method: &head.method,
-        path: head.uri.path(),
-        query: None,
-        fields: &head.headers,
-        body: &[],
-        pattern: &route.config.pattern,
-        rule: rule.unwrap_or(&MethodPattern::Any),
-        prefix: route.config.strip.as_deref(),
-        caller: None,
-        source: None,
-        version: head.version,
-        host: None,
-        request_id: "",
-        since_epoch: Duration::ZERO,
-    };
+fn event_words(function: &Function, route: &ApiRoute<'_>, rule: &MethodPattern) -> String {
     let (version, name) = (function.event.as_str(), function.name.as_str());
-    let route = route_name(function.event, &facts);
+    let route = route_name(function.event, route, rule);
     format!("an event {version} of function \"{name}\", for \"{route}\",")
 }
 
@@ -197,10 +179,10 @@ impl Account<'_> {
         {
             let settings = &upstream.settings;
             if let Some(function) = &settings.lambda {
-                says = format!(
-                    "forwarded as {}",
-                    event_words(function, decision.route, head)
-                );
+                let route = api_route(self.snapshot, decision.route);
+                let rule = decision.route.config.answering(&head.method);
+                let rule = rule.unwrap_or(&MethodPattern::Any);
+                says = format!("forwarded as {}", event_words(function, &route, rule));
             }
             says = format!("{says} to {} ({})", settings.name, settings.url);
             self.report.upstream = Some(settings.name.to_string());

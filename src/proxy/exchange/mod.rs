@@ -122,9 +122,11 @@ const CUT: &str = "answer_cut";
 
 impl ShownFields {
     fn of<B>(request: &Request<B>) -> Self {
+        let agents = request.headers().get_all(USER_AGENT);
         Self {
             host: forwarded::requested_host(request.uri(), request.headers()),
-            user_agent: request.headers().get(USER_AGENT).cloned(),
+            // The last one, as in the event of a function.
+            user_agent: agents.iter().next_back().cloned(),
         }
     }
 }
@@ -257,13 +259,18 @@ impl Exchange {
         self.amzn_id = Some(id);
     }
 
+    /// Returns the ids of the request.
+    pub(super) fn ids(&self) -> Ids<'_> {
+        let is_rest = self.profile == ErrorProfile::AwsRest;
+        Ids {
+            request: &self.request_id,
+            amzn: self.amzn_id.as_ref().filter(|_| is_rest),
+        }
+    }
+
     /// Adds the ids of the profile in force to an answer.
     fn add_ids(&self, fields: &mut HeaderMap) {
-        let ids = Ids {
-            request: &self.request_id,
-            amzn: self.amzn_id.as_ref(),
-        };
-        profile_ids::add(self.profile, &ids, fields);
+        profile_ids::add(self.profile, &self.ids(), fields);
     }
 
     /// Notes the route of a request that is forwarded, and the verifier of its token.

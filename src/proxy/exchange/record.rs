@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::{Exchange, Outcome};
 use crate::clock;
 use crate::config::AccessLog;
+use crate::lambda::{domain_name, domain_prefix};
+use crate::proxy::api_route::{api_route, function_of};
 use crate::proxy::token_fields::token_fields;
-use crate::telemetry::{AccessLine, Departure, Ending, LineContext, TokenFields};
+use crate::snapshot::Route;
+use crate::telemetry::{AccessLine, Departure, Ending, LineContext, LineRoute, TokenFields};
 
 /// The status that the log shows for a request that ended before its response began; nginx uses the
 /// same number. No client receives it.
@@ -113,21 +116,36 @@ impl Exchange {
         }
     }
 
-    /// Returns the facts that only a format of the operator's own shows.
+    /// Returns the facts that only a format of the operator's own shows. Those of a route and of a
+    /// host are the ones that a function gets.
     fn line_context(&self) -> LineContext<'_> {
-        let config = self.route().map(|route| &route.config);
         let shown = self.shown.as_deref();
+        let host = shown.and_then(|shown| shown.host.as_ref()?.to_str().ok());
         LineContext {
             began: self.began.since_epoch,
-            amzn_id: self.amzn_id.as_ref().and_then(|id| id.to_str().ok()),
-            pattern: config.map(|route| route.pattern.as_str()),
-            stage: config.and_then(|route| route.strip.as_deref()),
-            rule_method: config.and_then(|route| Some(route.answering(&self.method)?.as_str())),
-            host: shown.and_then(|shown| shown.host.as_ref()?.to_str().ok()),
+            api_request_id: self.ids().of_api().to_str().unwrap_or_default(),
+            route: self.route().map(|route| self.line_route(route)),
+            domain_name: host.map(domain_name),
+            domain_prefix: host.map(domain_prefix),
             user_agent: shown.and_then(|shown| shown.user_agent.as_ref()?.to_str().ok()),
             response_bytes: self.outcome.sent,
             upstream_took: self.outcome.upstream_took,
             failed: self.outcome.failed,
+        }
+    }
+
+    /// Returns what a format of the operator's own shows of a route.
+    fn line_route<'e>(&'e self, route: &'e Route) -> LineRoute<'e> {
+        let snapshot = &self.view.snapshot;
+        let named = api_route(snapshot, route);
+        let function = function_of(snapshot, route);
+        let rule = route.config.answering(&self.method);
+        LineRoute {
+            stage: named.stage(),
+            resource: named.resource(),
+            key: rule.map(|rule| named.key(rule)),
+            account_id: function.map(|function| &*function.account_id),
+            api_id: function.map(|function| &*function.api_id),
         }
     }
 

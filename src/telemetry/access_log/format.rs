@@ -52,21 +52,18 @@ pub struct UnknownVariable {
 }
 
 /// The facts of a request that only formats of the operator's own show.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LineContext<'a> {
     /// The time at which the request began, since 1970.
     pub began: Duration,
-    /// The id in the field of a REST API, if the answer has it.
-    pub amzn_id: Option<&'a str>,
-    /// The path of the route, with the prefix of its group.
-    pub pattern: Option<&'a str>,
-    /// The prefix of the route's group, if it is removed before forwarding.
-    pub stage: Option<&'a str>,
-    /// The method of the route's rule, or `ANY`. For `HEAD` it may be `GET`. `None` if the route
-    /// does not answer the method.
-    pub rule_method: Option<&'a str>,
-    /// The host that the client asked for.
-    pub host: Option<&'a str>,
+    /// The id of the request: the one that an API of the same kind has.
+    pub api_request_id: &'a str,
+    /// The route.
+    pub route: Option<LineRoute<'a>>,
+    /// The host that the client asked for, without a port.
+    pub domain_name: Option<&'a str>,
+    /// The first label of that host.
+    pub domain_prefix: Option<&'a str>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a str>,
     /// The bytes of the answer's body.
@@ -75,6 +72,22 @@ pub struct LineContext<'a> {
     pub upstream_took: Option<Duration>,
     /// The part that failed, if the request was refused.
     pub failed: Option<FailedPart>,
+}
+
+/// The facts of a route that only formats of the operator's own show, as API Gateway names them.
+#[derive(Clone, Debug)]
+pub struct LineRoute<'a> {
+    /// The name of the stage.
+    pub stage: &'a str,
+    /// The path without the stage.
+    pub resource: String,
+    /// The method by which the route answers, or `ANY`, and the path. `None` if it does not answer
+    /// the method.
+    pub key: Option<String>,
+    /// The account of the function that the route invokes.
+    pub account_id: Option<&'a str>,
+    /// The API of that function.
+    pub api_id: Option<&'a str>,
 }
 
 /// The part of the gateway at which a request failed.
@@ -122,9 +135,9 @@ pub const VARIABLES: &[&str] = &[
     "integrationStatus",
     "integration.status",
     "integration.integrationStatus",
-    // The gateway knows none of these.
     "accountId",
     "apiId",
+    // The gateway knows none of these.
     "awsEndpointRequestId",
     "awsEndpointRequestId2",
     "deploymentId",
@@ -269,14 +282,18 @@ fn variable(name: &str) -> Option<Piece> {
 /// Returns the value of a variable; `None` if the request has none.
 fn value(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Option<String> {
     let text = match name {
-        "requestId" => context.amzn_id.unwrap_or(line.request_id),
+        "requestId" => context.api_request_id,
         "extendedRequestId" => line.request_id,
         "httpMethod" => line.method,
         "path" => line.path,
-        "domainName" => context.host?,
+        "domainName" => context.domain_name?,
+        "domainPrefix" => context.domain_prefix?,
         "identity.userAgent" => context.user_agent?,
-        "stage" => stage(context)?,
-        "resourcePath" => resource_path(context)?,
+        "stage" => context.route.as_ref()?.stage,
+        "resourcePath" => &context.route.as_ref()?.resource,
+        "routeKey" => context.route.as_ref()?.key.as_deref()?,
+        "accountId" => context.route.as_ref()?.account_id?,
+        "apiId" => context.route.as_ref()?.api_id?,
         "protocol" => protocol_name(line.protocol),
         "authorizer.principalId" => return claim("sub", line.token.as_ref()),
         "error.responseType" => line.reason?,
@@ -305,8 +322,6 @@ fn number(name: &str, line: &AccessLine<'_>, context: &LineContext<'_>) -> Optio
         "integrationStatus" | "integration.status" | "integration.integrationStatus" => {
             line.upstream_status?.to_string()
         }
-        "routeKey" => format!("{} {}", context.rule_method?, resource_path(context)?),
-        "domainPrefix" => context.host?.split('.').next()?.to_owned(),
         "identity.sourceIp" => source(line)?.to_string(),
         _ => return None,
     })
@@ -322,26 +337,6 @@ fn detail_of<'l>(
     part: FailedPart,
 ) -> Option<&'l str> {
     line.detail.filter(|_| context.failed == Some(part))
-}
-
-/// Returns the name of the stage: the prefix of the group without its slash, or `$default`.
-fn stage<'c>(context: &LineContext<'c>) -> Option<&'c str> {
-    context.pattern?;
-    Some(match context.stage {
-        Some(prefix) => prefix.trim_start_matches('/'),
-        None => "$default",
-    })
-}
-
-/// Returns the path of the route without the stage.
-fn resource_path<'c>(context: &LineContext<'c>) -> Option<&'c str> {
-    let pattern = context.pattern?;
-    let rest = context.stage.and_then(|stage| pattern.strip_prefix(stage));
-    Some(match rest {
-        Some("") => "/",
-        Some(rest) => rest,
-        None => pattern,
-    })
 }
 
 /// Returns a claim that the line may show (`[log] claims`), of a token whose signature verified.
@@ -390,10 +385,16 @@ mod tests {
     fn context() -> LineContext<'static> {
         LineContext {
             began: Duration::from_secs(1_767_225_600),
-            pattern: Some("/dev/orders/{id}"),
-            stage: Some("/dev"),
-            rule_method: Some("GET"),
-            host: Some("api.example.com"),
+            api_request_id: "id-1",
+            route: Some(LineRoute {
+                stage: "dev",
+                resource: "/orders/{id}".to_owned(),
+                key: Some("GET /orders/{id}".to_owned()),
+                account_id: None,
+                api_id: None,
+            }),
+            domain_name: Some("api.example.com"),
+            domain_prefix: Some("api"),
             response_bytes: 42,
             upstream_took: Some(Duration::from_millis(200)),
             ..LineContext::default()
@@ -411,9 +412,8 @@ mod tests {
     #[test]
     fn the_formats_of_the_console_work_as_they_are() {
         let rest = r#"$context.identity.sourceIp $context.identity.caller $context.identity.user [$context.requestTime] "$context.httpMethod $context.resourcePath $context.protocol" $context.status $context.responseLength $context.requestId $context.extendedRequestId"#;
-        let amzn_id = Some("8db3b4dd-ecd5-436d-9eeb-a544e39d3e12");
         let context = LineContext {
-            amzn_id,
+            api_request_id: "8db3b4dd-ecd5-436d-9eeb-a544e39d3e12",
             ..context()
         };
         assert_eq!(

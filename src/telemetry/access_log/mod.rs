@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::{Metrics, output};
 
-pub use format::{AccessFormat, FailedPart, LineContext, UnknownVariable, VARIABLES};
+pub use format::{AccessFormat, FailedPart, LineContext, LineRoute, UnknownVariable, VARIABLES};
 pub use json::push_json;
 pub use line::AccessLine;
 pub use token_fields::TokenFields;
