@@ -33,7 +33,7 @@ pub fn to(
     grpc: Option<&HeaderValue>,
 ) -> Response<Bytes> {
     let errors = refusal.errors(snapshot);
-    let mut problem = Problem::of(&refusal.cause, errors.detail);
+    let mut problem = Problem::of(&refusal.cause, errors.detail, refusal.accepted_kind());
     let (code, retry_after) = (problem.code, problem.retry_after);
     let (profile, own) = match grpc {
         Some(_) => (ErrorProfile::Rfc6750, None),

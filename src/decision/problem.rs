@@ -8,20 +8,23 @@ use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::form::{Form, set};
-use super::reason::Reason;
 use super::refusal::{AmbiguityRefusal, Cause, join};
 use crate::config::ErrorDetail;
 use crate::lambda::AnswerError;
 use crate::policy::{Denial, Scope};
 use crate::route::Ambiguity;
 use crate::telemetry::push_json;
-use crate::token::TokenError;
+use crate::token::{AcceptedKind, TokenError};
 use crate::upstream::Fault;
 
 /// The error code of RFC 6750 §3.1 for a token that does not authenticate its request.
 const INVALID_TOKEN: &str = "invalid_token";
-/// The sentence of [`Reason::NotAnAccessToken`] for an issuer whose entry takes ID tokens.
-const NOT_AN_ID_TOKEN: &str = "The token is not an ID token.";
+/// The sentence about each token that does not authenticate its request, where the client may not
+/// hear why.
+const NOT_VALID: &str = "The access token is not valid.";
+
+/// The sentence of a challenge about a token without the scopes of its route.
+const LACKS_SCOPES: &str = "The access token does not carry the scopes that this needs.";
 
 /// The value of `Retry-After`, in seconds, when the gateway is overloaded.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
@@ -38,12 +41,15 @@ pub(super) struct Problem {
     /// The value of `Retry-After`, in seconds.
     pub(super) retry_after: Option<u64>,
     missing: Vec<Scope>,
+    /// The kind of token that sentences are about. It is that of the route, whatever token the
+    /// request has: it tells nothing of the token.
+    kind: AcceptedKind,
 }
 
 impl Problem {
-    /// Returns what the client may hear of a refusal.
-    pub(super) fn of(cause: &Cause, level: ErrorDetail) -> Self {
-        let problem = Self::new(cause.reason());
+    /// Returns what the client may hear of a refusal by a route that accepts this kind of token.
+    pub(super) fn of(cause: &Cause, level: ErrorDetail, kind: AcceptedKind) -> Self {
+        let problem = Self::new(cause, kind);
         match cause {
             Cause::Ambiguous { what, barred } => problem.ambiguous(*what, barred),
             Cause::Method { allow } => problem.method_not_allowed(allow),
@@ -86,15 +92,17 @@ impl Problem {
         }
     }
 
-    fn new(reason: Reason) -> Self {
+    fn new(cause: &Cause, kind: AcceptedKind) -> Self {
+        let reason = cause.reason();
         Self {
             status: reason.status(),
             code: reason.code(),
-            detail: reason.client().into(),
+            detail: sentence(cause, kind),
             challenge: None,
             allow: None,
             retry_after: None,
             missing: Vec::new(),
+            kind,
         }
     }
 
@@ -136,15 +144,6 @@ impl Problem {
     fn token(self, error: &TokenError, needed: &[Scope], level: ErrorDetail) -> Self {
         let scope = join(needed);
         match error {
-            TokenError::NotAccessToken(fault)
-                if level == ErrorDetail::Full && fault.wants_id_token() =>
-            {
-                let challenge = challenge(Some(INVALID_TOKEN), NOT_AN_ID_TOKEN, &scope);
-                Self {
-                    detail: NOT_AN_ID_TOKEN.into(),
-                    ..self.with_challenge(challenge)
-                }
-            }
             // A client without credentials, or with some of another scheme, gets no error code, only
             // the scopes that it needs (RFC 6750 §3.1).
             TokenError::Missing(_) | TokenError::WrongScheme(_) => {
@@ -164,7 +163,7 @@ impl Problem {
             }
             _ => Self {
                 code: INVALID_TOKEN,
-                detail: "The access token is not valid.".into(),
+                detail: self.kind.in_place_of_access(NOT_VALID),
                 ..self.with_challenge(challenge(Some(INVALID_TOKEN), "", &scope))
             },
         }
@@ -174,10 +173,10 @@ impl Problem {
     /// too: a client that asks for exactly the scopes of the challenge keeps what it had.
     fn insufficient_scope(self, needed: &[Scope], missing: &[Scope], level: ErrorDetail) -> Self {
         let description = match level {
-            ErrorDetail::Full => "The access token does not carry the scopes that this needs.",
-            ErrorDetail::Minimal => "",
+            ErrorDetail::Full => self.kind.in_place_of_access(LACKS_SCOPES),
+            ErrorDetail::Minimal => "".into(),
         };
-        let challenge = challenge(Some(self.code), description, &join(needed));
+        let challenge = challenge(Some(self.code), &description, &join(needed));
         Self {
             detail: format!("{} {}.", self.detail, join(missing)).into(),
             missing: missing.to_vec(),
@@ -209,6 +208,18 @@ impl Problem {
         push_json(&mut body, request_id.to_str().unwrap_or_default());
         body.extend_from_slice(b"}\n");
         body
+    }
+}
+
+/// Returns the client's sentence about a cause, or the fixed beginning of it.
+fn sentence(cause: &Cause, kind: AcceptedKind) -> Cow<'static, str> {
+    match cause {
+        // The signature has verified: the client may hear what the entry of its issuer accepts.
+        Cause::Token {
+            error: TokenError::NotAccessToken(other),
+            ..
+        } => format!("The token is {}.", other.accepted.contrary()).into(),
+        _ => kind.in_place_of_access(cause.reason().client()),
     }
 }
 
@@ -264,7 +275,9 @@ fn parameter<'a>(start: &'a str, value: &'a str) -> [&'a str; 3] {
 mod tests {
     use super::*;
     use crate::clock::UnixTime;
+    use crate::decision::Reason;
     use crate::token::fixture::{FOUND, WANTED, has_texts, is_unverified, token_errors};
+    use crate::token::{KindFault, OtherKind};
 
     fn scopes(text: &str) -> Vec<Scope> {
         text.split(' ')
@@ -279,6 +292,7 @@ mod tests {
                 needed: scopes("a b"),
             },
             ErrorDetail::Full,
+            AcceptedKind::Access,
         )
     }
 
@@ -306,6 +320,7 @@ mod tests {
                 missing: scopes("b"),
             }),
             ErrorDetail::Full,
+            AcceptedKind::Access,
         );
         assert_eq!(denied.status, 403);
         assert!(denied.challenge.unwrap().ends_with(r#", scope="a b""#));
@@ -331,6 +346,52 @@ mod tests {
             }
         }
         assert!(before >= 9 && after >= 8, "{before} {after}");
+    }
+
+    #[test]
+    fn a_sentence_is_about_the_kind_of_token_that_the_route_accepts() {
+        let denied = || {
+            Cause::Denied(Denial::InsufficientScope {
+                needed: scopes("a"),
+                missing: scopes("a"),
+            })
+        };
+        let errors = token_errors().into_iter().map(|error| Cause::Token {
+            error,
+            needed: scopes("a"),
+        });
+        for cause in errors.chain([denied(), Cause::CrossSite]) {
+            // This one is about the entry of the token's issuer.
+            let is_of_entry = cause.reason() == Reason::NotAnAccessToken;
+            for level in [ErrorDetail::Full, ErrorDetail::Minimal] {
+                for kind in [AcceptedKind::Id, AcceptedKind::Any] {
+                    let Problem {
+                        detail, challenge, ..
+                    } = Problem::of(&cause, level, kind);
+                    let said = format!("{detail} {}", challenge.unwrap_or_default());
+                    let is_kept = is_of_entry && level == ErrorDetail::Full;
+                    assert_eq!(said.contains("access token"), is_kept, "{said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_kind_is_told_what_its_issuer_s_entry_accepts() {
+        for (accepted, expected) in [
+            (AcceptedKind::Access, "The token is not an access token."),
+            (AcceptedKind::Id, "The token is not an ID token."),
+            (
+                AcceptedKind::Any,
+                "The token is neither an access token nor an ID token.",
+            ),
+        ] {
+            let fault = KindFault::Logout;
+            let other = OtherKind { accepted, fault };
+            let refused = refused(TokenError::NotAccessToken(Box::new(other)));
+            assert_eq!(refused.detail, expected);
+            assert!(refused.challenge.unwrap().contains(expected));
+        }
     }
 
     #[test]
@@ -371,7 +432,7 @@ mod tests {
                 error: error.clone(),
                 needed: scopes("a"),
             };
-            let refused = Problem::of(&cause, ErrorDetail::Minimal);
+            let refused = Problem::of(&cause, ErrorDetail::Minimal, AcceptedKind::Access);
             assert_eq!(refused.code, "invalid_token");
             let expected = r#"Bearer realm="scopegate", error="invalid_token", scope="a""#;
             assert_eq!(refused.challenge.as_deref(), Some(expected), "{error:?}");
@@ -382,7 +443,7 @@ mod tests {
         });
         let expected = r#"Bearer realm="scopegate", error="insufficient_scope", scope="b""#;
         assert_eq!(
-            Problem::of(&denied, ErrorDetail::Minimal)
+            Problem::of(&denied, ErrorDetail::Minimal, AcceptedKind::Access)
                 .challenge
                 .as_deref(),
             Some(expected)
@@ -408,7 +469,7 @@ mod tests {
             missing: scopes("b c"),
         });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";
-        let problem = Problem::of(&cause, ErrorDetail::Full);
+        let problem = Problem::of(&cause, ErrorDetail::Full, AcceptedKind::Access);
         let form = problem.form(Some(url), &HeaderValue::from_static("id-1"));
         let challenge = form.headers[WWW_AUTHENTICATE].to_str().unwrap();
         assert!(
@@ -442,7 +503,7 @@ mod tests {
         ] {
             let problem = Problem {
                 detail: detail.into(),
-                ..Problem::new(Reason::NoRoute)
+                ..Problem::new(&Cause::NotFound, AcceptedKind::Any)
             };
             let body = problem.body(&HeaderValue::from_static("id-1"));
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();

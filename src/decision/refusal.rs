@@ -9,7 +9,7 @@ use crate::lambda::AnswerError;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
-use crate::token::{LoggedClaims, SeenToken, TokenError, Verifier};
+use crate::token::{AcceptedKind, LoggedClaims, SeenToken, TokenError, Verifier};
 use crate::upstream::Fault;
 
 /// A request that the gateway answers itself.
@@ -156,6 +156,14 @@ impl<'s> Refusal<'s> {
             (Some(route), _) => &route.config.errors,
             (None, Some(group)) => &group.errors,
             (None, None) => &snapshot.config.errors,
+        }
+    }
+
+    /// Returns the kind of token that the route accepts.
+    pub(super) fn accepted_kind(&self) -> AcceptedKind {
+        match self.route {
+            Some(route) => route.accepted_kind(),
+            None => AcceptedKind::Any,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::clock::UnixTime;
 use crate::config::{self, DevClient};
 use crate::issuer::Algorithm;
 use crate::policy::{Claim, Scope};
-use crate::token::{Audience, ClaimDemand, Rules, ScopeClaim, TypPolicy};
+use crate::token::{AcceptedKind, Audience, ClaimDemand, Rules, ScopeClaim, TypPolicy};
 
 /// The lifetime of a token in seconds, Cognito's default.
 const LIFETIME: u64 = 3600;
@@ -231,7 +231,7 @@ impl EmbeddedIssuer {
 
     /// Returns whether the issuer's entry takes ID tokens alone, by the claim of Cognito.
     fn issues_id_tokens(&self) -> bool {
-        self.rules.token_use.as_deref() == Some("id")
+        self.rules.accepted_kind() == AcceptedKind::Id
     }
 
     /// Issues a token of the kind that the entry takes, with the changes that were asked for.

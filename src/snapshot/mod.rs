@@ -22,7 +22,7 @@ use crate::issuer::{EntryHandle, Issuer, JwksError};
 use crate::route::{Conflict, MethodPattern, Table, Target};
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::tls::TlsError;
-use crate::token::{Source, Verifier};
+use crate::token::{AcceptedKind, Source, Verifier};
 use crate::transform::{FieldPattern, FieldSet, Respond};
 use crate::upstream::{HostHeader, Settings, Upstream};
 
@@ -141,6 +141,15 @@ pub enum Handler {
     Respond(Arc<Respond>),
     /// None: the route denies every method.
     Nobody,
+}
+
+impl Route {
+    /// Returns the kind of token that the route accepts.
+    #[must_use]
+    pub fn accepted_kind(&self) -> AcceptedKind {
+        let verifiers = self.verifiers.iter();
+        AcceptedKind::of_all(verifiers.map(|verifier| verifier.rules().accepted_kind()))
+    }
 }
 
 impl Handler {

@@ -2,7 +2,7 @@
 
 use super::excerpt::Excerpt;
 use super::jwt::{Jwt, Typ};
-use super::kind::KindFault;
+use super::kind::{AcceptedKind, KindFault, OtherKind};
 use super::{Rules, TypPolicy};
 use crate::policy::{Claim, Claims, Scope, ScopeSet};
 
@@ -37,7 +37,14 @@ const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// Returns why a token is not of the kind that the rules accept; `None` if it is of that kind. The
 /// result cannot change while the rules live, so that the cache keeps it.
-pub(super) fn kind_fault(jwt: &Jwt<'_>, rules: &Rules) -> Option<KindFault> {
+pub(super) fn other_kind(jwt: &Jwt<'_>, rules: &Rules) -> Option<OtherKind> {
+    Some(OtherKind {
+        accepted: rules.accepted_kind(),
+        fault: kind_fault(jwt, rules)?,
+    })
+}
+
+fn kind_fault(jwt: &Jwt<'_>, rules: &Rules) -> Option<KindFault> {
     let token_use = jwt.registered.token_use.as_deref();
     if let Some(wanted) = &rules.token_use
         && token_use != Some(&**wanted)
@@ -50,7 +57,7 @@ pub(super) fn kind_fault(jwt: &Jwt<'_>, rules: &Rules) -> Option<KindFault> {
     let typ = jwt.typ_text.as_deref().map(Excerpt::of);
     match jwt.typ {
         Typ::Other => typ.map(KindFault::HeaderTyp),
-        Typ::Untyped if rules.token_use.as_deref() == Some("id") => None,
+        Typ::Untyped if rules.accepted_kind() == AcceptedKind::Id => None,
         Typ::Untyped if rules.typ == TypPolicy::AtJwt => Some(KindFault::NotAtJwt(typ)),
         Typ::Untyped => of_untyped(&jwt.claims, rules),
         Typ::AtJwt if rules.typ == TypPolicy::AtJwt => absent_rfc_9068_claim(&jwt.claims),

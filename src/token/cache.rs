@@ -16,7 +16,7 @@ use quick_cache::Weighter;
 use tokio::time::sleep;
 
 use super::claims::Registered;
-use super::kind::KindFault;
+use super::kind::OtherKind;
 use super::secret::Secret;
 use super::verifier_id::{CacheSlot, VerifierId};
 use crate::clock::{self, UnixTime};
@@ -50,7 +50,7 @@ pub(super) struct VerifiedToken {
     /// The audience by the verifier's rules; empty if it asks for none.
     pub(super) audience: Vec<Box<str>>,
     /// The reason for which the verifier does not accept this kind of token, if it does not.
-    pub(super) kind_fault: Option<Box<KindFault>>,
+    pub(super) other_kind: Option<Box<OtherKind>>,
     pub(super) principal: Arc<Principal>,
 }
 
@@ -264,7 +264,7 @@ mod tests {
             chosen_for: None,
             registered,
             audience: Vec::new(),
-            kind_fault: None,
+            other_kind: None,
             principal: Arc::new(principal),
         }))
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::absence::Absence;
 use super::excerpt::{Excerpt, Excerpts, ShownClaim};
-use super::kind::KindFault;
+use super::kind::OtherKind;
 use super::logged_claims::{LoggedClaim, LoggedClaims};
 use super::malformation::Malformation;
 use super::other_credential::OtherCredential;
@@ -74,8 +74,9 @@ pub enum TokenError {
     Audience(Box<WrongAudience>),
     /// The client is none of those whose tokens are accepted.
     Client(Box<Mismatch>),
-    /// `token_use`, `typ`, or the other claims show that it is not an access token.
-    NotAccessToken(Box<KindFault>),
+    /// `token_use`, `typ`, or the other claims show that it is not of the kind that the issuer's
+    /// entry accepts, which is mostly an access token.
+    NotAccessToken(Box<OtherKind>),
     /// A claim that the issuer's entry requires is absent or has another value.
     RequiredClaim(Box<UnmetClaim>),
     /// `cnf`: the token is bound to a key whose possession is not checked here (RFC 7800 §3.1).
@@ -304,9 +305,9 @@ impl fmt::Display for Sentence<'_> {
             TokenError::Client(mismatch) => {
                 mismatch.write(f, "client", shown.has(LoggedClaim::Client))
             }
-            TokenError::NotAccessToken(fault) => {
-                write!(f, "the token is not an {}: ", fault.wanted())?;
-                fault.write(f, !shown.is_empty())
+            TokenError::NotAccessToken(other) => {
+                write!(f, "the token is {}: ", other.accepted.contrary())?;
+                other.fault.write(f, !shown.is_empty())
             }
             TokenError::RequiredClaim(unmet) => unmet.write(f, shown.has_compared(&unmet.claim)),
             TokenError::SenderConstrained => {

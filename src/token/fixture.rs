@@ -78,8 +78,8 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
             wanted: wanted(),
             near: None,
         })),
-        TokenError::NotAccessToken(Box::new(KindFault::HeaderTyp(found()))),
-        TokenError::NotAccessToken(Box::new(KindFault::Unmarked)),
+        other_kind(KindFault::HeaderTyp(found())),
+        other_kind(KindFault::Unmarked),
         TokenError::RequiredClaim(Box::new(UnmetClaim {
             claim: "tenant".into(),
             found: Some(ShownClaim::of(&Claim::Text(FOUND.into()))),
@@ -88,6 +88,11 @@ pub(crate) fn token_errors() -> Vec<TokenError> {
         TokenError::SenderConstrained,
         TokenError::ClientCertificate { has_other: true },
     ]
+}
+
+fn other_kind(fault: KindFault) -> TokenError {
+    let accepted = AcceptedKind::Access;
+    TokenError::NotAccessToken(Box::new(OtherKind { accepted, fault }))
 }
 
 /// Returns whether an error of [`token_errors`] has one of the texts.
@@ -101,7 +106,7 @@ pub(crate) fn has_texts(error: &TokenError) -> bool {
         | TokenError::Client(_)
         | TokenError::RequiredClaim(_) => true,
         TokenError::Malformed(fault) => matches!(**fault, Malformation::NotJson(..)),
-        TokenError::NotAccessToken(fault) => matches!(**fault, KindFault::HeaderTyp(_)),
+        TokenError::NotAccessToken(other) => matches!(other.fault, KindFault::HeaderTyp(_)),
         _ => false,
     }
 }

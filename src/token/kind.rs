@@ -1,8 +1,61 @@
-//! The faults in the kind of a token.
+//! The kinds of token, and the faults in the kind of one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::excerpt::Excerpt;
+
+/// The kind of token that the rules of an issuer, or of all issuers of a route, accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptedKind {
+    /// Access tokens.
+    Access,
+    /// ID tokens.
+    Id,
+    /// Tokens of both kinds.
+    Any,
+}
+
+impl AcceptedKind {
+    /// Returns the kind that several rules accept together; [`Self::Any`] for none.
+    #[must_use]
+    pub fn of_all(kinds: impl Iterator<Item = Self>) -> Self {
+        let common = kinds.reduce(|all, one| if all == one { all } else { Self::Any });
+        common.unwrap_or(Self::Any)
+    }
+
+    /// Returns a sentence about access tokens as one about this kind.
+    #[must_use]
+    pub fn in_place_of_access(self, sentence: &'static str) -> Cow<'static, str> {
+        match self {
+            Self::Access => sentence.into(),
+            Self::Id => sentence.replace("access token", "ID token").into(),
+            Self::Any => {
+                let named = sentence.replace("an access token", "a token");
+                named.replace("access token", "token").into()
+            }
+        }
+    }
+
+    /// Returns what a token of another kind is.
+    #[must_use]
+    pub fn contrary(self) -> &'static str {
+        match self {
+            Self::Access => "not an access token",
+            Self::Id => "not an ID token",
+            Self::Any => "neither an access token nor an ID token",
+        }
+    }
+}
+
+/// A token of another kind than the issuer's entry accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherKind {
+    /// The kind that the entry accepts.
+    pub accepted: AcceptedKind,
+    /// The reason for which the token is not of that kind.
+    pub fault: KindFault,
+}
 
 /// The reason for which a token is not of the kind that the issuer's entry accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,20 +86,6 @@ pub enum KindFault {
 }
 
 impl KindFault {
-    /// Returns whether the issuer's entry accepts ID tokens.
-    #[must_use]
-    pub fn wants_id_token(&self) -> bool {
-        matches!(self, Self::TokenUse { wanted, .. } if wanted.is("id"))
-    }
-
-    /// Returns the kind of token that the issuer's entry accepts.
-    pub(super) fn wanted(&self) -> &'static str {
-        match self.wants_id_token() {
-            true => "ID token",
-            false => "access token",
-        }
-    }
-
     /// Writes the fault, with the texts of the token if they are shown.
     pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: bool) -> fmt::Result {
         match self {
@@ -99,21 +138,57 @@ mod tests {
 
     #[test]
     fn the_sentence_names_the_kind_that_is_accepted() {
-        let fault = |found: &str, wanted: &str| {
-            let found = Some(Excerpt::of(found));
-            let wanted = Excerpt::of(wanted);
-            TokenError::NotAccessToken(Box::new(KindFault::TokenUse { found, wanted })).to_string()
-        };
-        for (found, wanted, kind) in [
-            ("id", "access", "access token"),
-            ("access", "id", "ID token"),
-            ("access", "m2m", "access token"),
+        for (accepted, kind) in [
+            (AcceptedKind::Access, "not an access token"),
+            (AcceptedKind::Id, "not an ID token"),
+            (AcceptedKind::Any, "neither an access token nor an ID token"),
         ] {
-            let sentence = fault(found, wanted);
+            let fault = KindFault::TokenUse {
+                found: Some(Excerpt::of("x")),
+                wanted: Excerpt::of("y"),
+            };
+            let other = OtherKind { accepted, fault };
+            let sentence = TokenError::NotAccessToken(Box::new(other)).to_string();
             let begin = format!(
-                "the token is not an {kind}: the issuer's entry requires token_use \"{wanted}\", and it is "
+                "the token is {kind}: the issuer's entry requires token_use \"y\", and it is \"x\""
             );
             assert!(sentence.starts_with(&begin), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn several_entries_accept_one_kind_or_any() {
+        use AcceptedKind::{Access, Any, Id};
+        for (kinds, expected) in [
+            (&[Access][..], Access),
+            (&[Id, Id], Id),
+            (&[Id, Access], Any),
+            (&[Any, Id], Any),
+            (&[], Any),
+        ] {
+            assert_eq!(
+                AcceptedKind::of_all(kinds.iter().copied()),
+                expected,
+                "{kinds:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sentence_about_access_tokens_becomes_one_about_others() {
+        let sentence = "This needs an access token, and no access token is here.";
+        for (kind, expected) in [
+            (AcceptedKind::Access, sentence),
+            (
+                AcceptedKind::Id,
+                "This needs an ID token, and no ID token is here.",
+            ),
+            (
+                AcceptedKind::Any,
+                "This needs a token, and no token is here.",
+            ),
+        ] {
+            assert_eq!(kind.in_place_of_access(sentence), expected);
         }
     }
 }

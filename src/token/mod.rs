@@ -47,7 +47,7 @@ pub use error::{
 };
 pub use excerpt::{Excerpt, Excerpts, ShownClaim};
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
-pub use kind::KindFault;
+pub use kind::{AcceptedKind, KindFault, OtherKind};
 pub use logged_claims::{LoggedClaim, LoggedClaims};
 pub use malformation::{JsonFault, Malformation, Part};
 pub use other_credential::OtherCredential;

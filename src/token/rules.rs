@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::claims::{CLIENT_CLAIMS, STRING, optional};
 use super::excerpt::kind;
+use super::kind::AcceptedKind;
 use super::malformation::Malformation;
 use super::scope_claim::ScopeClaim;
 use crate::policy::{Claim, Claims};
@@ -35,6 +36,16 @@ pub struct Rules {
 impl Rules {
     /// The largest leeway. A clock that differs by more than five minutes is broken.
     pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+    /// Returns the kind of token that the rules accept.
+    #[must_use]
+    pub fn accepted_kind(&self) -> AcceptedKind {
+        match (self.token_use.as_deref(), self.typ) {
+            (Some("id"), _) => AcceptedKind::Id,
+            (None, TypPolicy::Any) => AcceptedKind::Any,
+            _ => AcceptedKind::Access,
+        }
+    }
 
     /// Checks the types of the claims that these rules ask for. The others may have any type.
     ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::access_token::kind_fault;
+use super::access_token::other_kind;
 use super::cache::{HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
 use super::error::{
@@ -164,8 +164,8 @@ impl Verifier {
         let rules = &self.rules;
         let registered = &token.registered;
         self.check_time(registered, context.now)?;
-        if let Some(fault) = &token.kind_fault {
-            return Err(TokenError::NotAccessToken(fault.clone()));
+        if let Some(other) = &token.other_kind {
+            return Err(TokenError::NotAccessToken(other.clone()));
         }
         if !rules.audience.is_named_by(&token.audience) {
             return Err(wrong_audience(rules, token));
@@ -202,7 +202,7 @@ impl Verifier {
             return Err(self.wrong_algorithm(&jwt));
         }
         let key = self.signer(&jwt).await?;
-        let kind_fault = kind_fault(&jwt, &self.rules).map(Box::new);
+        let other_kind = other_kind(&jwt, &self.rules).map(Box::new);
         let is_named = jwt.key_id.is_some() && jwt.key_id.as_deref() == key.kid();
         let scopes = self.scopes(&jwt.claims);
         let audience = self.rules.audience_of(&jwt.claims);
@@ -219,7 +219,7 @@ impl Verifier {
             chosen_for: (!is_named).then_some(jwt.algorithm),
             registered: jwt.registered,
             audience,
-            kind_fault,
+            other_kind,
             principal: Arc::new(principal),
         })
     }

@@ -122,6 +122,7 @@ mod streams;
 mod support;
 mod tenants;
 mod terminal;
+mod token_kinds;
 mod token_shapes;
 mod tokens;
 mod tolerance;

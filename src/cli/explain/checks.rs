@@ -4,7 +4,7 @@ use super::claims::TokenView;
 use super::report::{Outcome, Report};
 use super::shown::{all_quoted, list, moment, quoted, value_of};
 use crate::telemetry::Quoted;
-use crate::token::{Audience, ClaimDemand, Rules, TokenError, Verifier};
+use crate::token::{AcceptedKind, Audience, ClaimDemand, Rules, TokenError, Verifier};
 
 /// A check of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,6 +180,9 @@ fn kind(view: &TokenView<'_>, rules: &Rules) -> String {
     };
     match &rules.token_use {
         Some(wanted) => format!("{typ}, token_use {}", Quoted(wanted)),
+        None if rules.accepted_kind() == AcceptedKind::Any => {
+            format!("a token of any kind ({typ})")
+        }
         None => format!("an access token ({typ})"),
     }
 }
