@@ -2,27 +2,26 @@
 //! client's.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::uri::{Parts, PathAndQuery};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, request};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
-use super::body_timer::BodyTimer;
 use super::exchange::Exchange;
-use super::headers::{self, Forwarding};
+use super::headers;
 use super::mapped::Mapped;
+use super::permitted::{
+    BodyDeadlines, OwnFields, Permitted, has_no_content, head_to_client, note_answer, refused_cause,
+};
 use super::reply_body::{Relay, ReplySource};
-use super::request_body::{RequestBody, UploadFailure, UploadStatus};
+use super::request_body::{RequestBody, UploadStatus};
 use super::upgrade::{Handshake, Upgrades};
 use super::worker::View;
 use crate::clock;
-use crate::config::Server;
-use crate::decision::{Cause, Decision, Refusal, check_body, forwarded};
+use crate::decision::{Cause, Decision, Refusal, forwarded};
 use crate::net::Peer;
 use crate::snapshot::Route;
-use crate::transform::Direction;
 use crate::upstream::{Fault, Outgoing, Reply, UpstreamClient};
 
 /// A permitted request that is being forwarded, and the facts that its response depends on.
@@ -37,37 +36,6 @@ pub(super) struct Forward<'v> {
     removed_token: bool,
     /// The fields of the response whose values depend on the request.
     response_fields: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// The deadlines of the bodies of a request and of its response.
-#[derive(Clone, Copy)]
-pub(super) struct BodyDeadlines {
-    /// The time for the next piece of a body.
-    pub(super) idle: Duration,
-    /// The deadline of the request as a whole.
-    pub(super) until: Option<Instant>,
-}
-
-impl BodyDeadlines {
-    pub(super) fn new(route: &Route, server: &Server, began: Instant) -> Self {
-        let heads = &route.config.heads;
-        Self {
-            idle: heads.idle_body.unwrap_or(server.timeouts.idle_body),
-            until: heads.request_timeout.map(|limit| began + limit),
-        }
-    }
-
-    pub(super) fn timer(self) -> BodyTimer {
-        BodyTimer::new(self.idle, self.until)
-    }
-
-    /// Returns whether the request as a whole has taken too long.
-    fn are_over(self) -> bool {
-        match self.until {
-            Some(until) => clock::monotonic() >= until,
-            None => false,
-        }
-    }
 }
 
 impl<'v> Forward<'v> {
@@ -85,25 +53,10 @@ impl<'v> Forward<'v> {
         mut head: request::Parts,
         body: Incoming,
     ) -> Result<Self, Refusal<'v>> {
-        let Decision {
-            route,
-            permit,
-            carrier,
-            ..
-        } = decision;
-        let index = route.handler.upstream();
-        let Some(upstream) = index.and_then(|index| view.upstreams.get(index)) else {
-            // The view has the connections to each upstream of its snapshot.
-            return Err(Refusal::at(route, Cause::Defect));
-        };
-        let server = &view.snapshot.config.server;
-        upgrades.set_response_timeout(route.response_timeout);
-        let handshake = match handshake_of(&head, &body, route) {
-            Ok(handshake) => handshake,
-            Err(cause) => return Err(Refusal::at(route, cause)),
-        };
-        check_body(route, body.size_hint().lower())?;
-        let deadlines = BodyDeadlines::new(route, server, exchange.began().monotonic);
+        let permitted = Permitted::of(decision, view, exchange, peer, upgrades, &head, &body)?;
+        let Permitted {
+            route, deadlines, ..
+        } = permitted;
         let (body, upload) = RequestBody::new(
             body,
             route.config.body_bytes,
@@ -111,43 +64,28 @@ impl<'v> Forward<'v> {
             exchange.view(),
             upgrades.bodies(),
         );
-
         let host = forwarded::requested_host(&head.uri, &head.headers);
-        let query = headers::query_without_tokens(head.uri.query(), route, carrier);
-        let version = std::mem::replace(&mut head.version, Version::HTTP_11);
-        let forwarding = Forwarding {
-            peer,
-            server,
-            route,
-            claim_headers: &view.snapshot.claim_headers,
-            principal: permit.principal(),
-            carrier,
-            request_id: exchange.request_id(),
-            host,
-            version,
-        };
-        let own = headers::to_upstream(&mut head.headers, &forwarding);
-        let mapped = match Mapped::of(&forwarding, &head, query.as_deref()) {
-            Ok(mapped) => mapped,
-            Err(cause) => return Err(Refusal::at(route, cause)),
-        };
+        let query = permitted.query_without_tokens(&head);
+        let OwnFields { own, mapped } =
+            match permitted.cross(&mut head, query.as_deref(), host, exchange) {
+                Ok(fields) => fields,
+                Err(cause) => return Err(Refusal::at(route, cause)),
+            };
+        head.version = Version::HTTP_11;
         if let Err(cause) = rewrite(&mut head.uri, query.as_deref(), &mapped, route) {
             return Err(Refusal::at(route, cause));
         }
-        let heads = &route.config.heads;
-        heads.request.apply(Direction::Request, &mut head.headers);
-        for (name, value) in mapped.request {
-            head.headers.append(name, value);
-        }
-        if let Some(method) = &heads.method {
+        permitted.apply_rules(mapped.request, &mut head.headers);
+        if let Some(method) = &route.config.heads.method {
             head.method = method.clone();
         }
+        let handshake = permitted.handshake;
         if let Some(handshake) = &handshake {
             handshake.to_upstream(&mut head.headers);
         }
         Ok(Self {
             route,
-            upstream,
+            upstream: permitted.upstream,
             outgoing: Outgoing::new(head, own, body),
             upload,
             handshake,
@@ -179,8 +117,7 @@ impl<'v> Forward<'v> {
             Err(fault) => return Err(self.refused(fault)),
         };
         let took = clock::monotonic() - self.outgoing.departed();
-        self.upstream.upstream().metrics.duration.observe(took);
-        exchange.upstream_answered(took);
+        note_answer(self.upstream, took, exchange);
         self.answer(response, exchange)
     }
 
@@ -201,10 +138,14 @@ impl<'v> Forward<'v> {
             }
             _ => None,
         };
-        head_to_client(self.route, self.removed_token, &mut response, exchange);
-        for (name, value) in &self.response_fields {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
+        let made = self.response_fields.iter().cloned();
+        head_to_client(
+            self.route,
+            self.removed_token,
+            made,
+            &mut response,
+            exchange,
+        );
         if let Some(handshake) = handshake {
             let idle = exchange.view().snapshot.config.server.timeouts.tunnel;
             return switch(response, handshake, idle)
@@ -240,84 +181,6 @@ impl<'v> Forward<'v> {
         let cause = refused_cause(self.route, self.deadlines, upload, fault);
         Refusal::at(self.route, cause)
     }
-}
-
-/// Turns the head of the upstream's response into that of the client's.
-pub(super) fn head_to_client<T>(
-    route: &Route,
-    removed_token: bool,
-    response: &mut Response<T>,
-    exchange: &Exchange,
-) {
-    let (status, version) = (response.status(), response.version());
-    let fields = response.headers_mut();
-    // The status requires the field (RFC 9110 §15.5.22), though it is hop-by-hop. HTTP/2 has no
-    // such field: hyper removes it there.
-    let upgrade = match status {
-        StatusCode::UPGRADE_REQUIRED => fields.get(UPGRADE).cloned(),
-        _ => None,
-    };
-    headers::to_client(fields, version, exchange.request_id());
-    if let Some(upgrade) = upgrade {
-        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(UPGRADE, upgrade);
-    }
-    if status == StatusCode::NO_CONTENT {
-        // A response without content has no length (RFC 9110 §8.6).
-        fields.remove(CONTENT_LENGTH);
-    }
-    let rules = &route.config.heads.response;
-    rules.apply(Direction::Response, fields);
-    if removed_token {
-        headers::keep_from_shared_caches(fields);
-    }
-    if let Some(cors) = &route.config.heads.cors {
-        cors.permit(exchange.origin(), fields);
-    }
-    *response.version_mut() = Version::HTTP_11;
-}
-
-/// Returns the cause for which a request has no response. A failure of the client's own upload goes
-/// before the upstream's fault.
-pub(super) fn refused_cause(
-    route: &Route,
-    deadlines: BodyDeadlines,
-    upload: Option<&UploadStatus>,
-    fault: Fault,
-) -> Cause {
-    let failure = upload.and_then(UploadStatus::failure);
-    match (failure, route.config.heads.request_timeout) {
-        (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
-        (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
-        (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
-        (Some(UploadFailure::Disconnected), _) => Cause::BodyCut,
-        (_, Some(limit)) if deadlines.are_over() => Cause::Deadline(limit),
-        // The client's body ended early without an error of its own.
-        (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
-        _ => Cause::Upstream(fault),
-    }
-}
-
-/// Returns the handshake to forward, if there is one.
-///
-/// # Errors
-/// A CONNECT for a WebSocket where the route allows none.
-pub(super) fn handshake_of(
-    head: &request::Parts,
-    body: &Incoming,
-    route: &Route,
-) -> Result<Option<Handshake>, Cause> {
-    match Handshake::of(head, body) {
-        Some(handshake) if route.config.websocket => Ok(Some(handshake)),
-        // A server may ignore `Upgrade` (RFC 9110 §7.8), but a CONNECT has no other meaning.
-        Some(Handshake::Http2 { .. }) => Err(Cause::Upgrade),
-        Some(Handshake::Http1) | None => Ok(None),
-    }
-}
-
-/// Returns whether a response has no content, whatever its header fields state.
-pub(super) fn has_no_content(method: &Method, status: StatusCode) -> bool {
-    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Makes the response that begins a tunnel; `None` if the upstream's connection cannot switch.

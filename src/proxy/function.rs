@@ -6,8 +6,6 @@
 //! permit, when its client has left. Of the client's request nothing but the event reaches the
 //! Invoke API: its fields are the gateway's own.
 
-use std::rc::Rc;
-
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
@@ -17,40 +15,29 @@ use hyper::body::Incoming;
 
 use super::api_route::api_route;
 use super::exchange::Exchange;
-use super::forward::{BodyDeadlines, handshake_of, has_no_content, head_to_client, refused_cause};
-use super::headers::{self, Forwarding};
-use super::mapped::Mapped;
+use super::permitted::{
+    OwnFields, Permitted, has_no_content, head_to_client, note_answer, refused_cause,
+};
 use super::reply_body::{KeptBody, ReplySource};
 use super::request_body::{RequestBody, UploadFailure, UploadStatus, Whole};
 use super::upgrade::Upgrades;
 use super::worker::View;
-use crate::decision::{Cause, Decision, Refusal, check_body, forwarded};
+use crate::decision::{Cause, Decision, Refusal, forwarded};
 use crate::lambda::{
     self, Answer, AnswerError, AnswerLimits, Caller, EventFacts, Function, MAX_PAYLOAD,
 };
 use crate::net::Peer;
-use crate::policy::{Permit, Requirement};
+use crate::policy::Requirement;
 use crate::snapshot::Route;
-use crate::token::Carrier;
-use crate::transform::Direction;
-use crate::upstream::{
-    AddedFields, Fault, Outgoing, RequestPermit, UpstreamClient, WholeAnswer, WholeLimits,
-};
+use crate::upstream::{AddedFields, Fault, Outgoing, RequestPermit, WholeAnswer, WholeLimits};
 
 /// The field by which the Invoke API says that the function failed.
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
 /// A permitted request that invokes a function.
 struct Invocation<'v, 'r> {
-    route: &'v Route,
-    requirement: &'v Requirement,
-    permit: Permit,
-    carrier: Option<Carrier>,
-    view: &'v View,
-    upstream: &'v Rc<UpstreamClient<RequestBody>>,
+    request: Permitted<'v, 'r>,
     function: &'v Function,
-    peer: &'r Peer,
-    deadlines: BodyDeadlines,
 }
 
 /// The invocation's body, and what of the request the response needs.
@@ -74,43 +61,22 @@ pub(super) async fn invoke<'v>(
     head: request::Parts,
     body: Incoming,
 ) -> Result<Response<ReplySource>, Refusal<'v>> {
-    let Decision {
-        entry,
-        route,
-        permit,
-        carrier,
-        ..
-    } = decision;
-    let index = route.handler.upstream();
-    let Some(upstream) = index.and_then(|index| view.upstreams.get(index)) else {
-        return Err(Refusal::at(route, Cause::Defect));
-    };
+    let permitted = Permitted::of(decision, view, exchange, peer, upgrades, &head, &body)?;
+    let Permitted {
+        route, upstream, ..
+    } = permitted;
     let Some(function) = &upstream.upstream().settings.lambda else {
         return Err(Refusal::at(route, Cause::Defect));
     };
-    upgrades.set_response_timeout(route.response_timeout);
-    // A CONNECT for a WebSocket is refused; no route to a function allows one.
-    if let Err(cause) = handshake_of(&head, &body, route) {
-        return Err(Refusal::at(route, cause));
-    }
-    check_body(route, body.size_hint().lower())?;
-    let server = &view.snapshot.config.server;
     let invocation = Invocation {
-        route,
-        requirement: &entry.requirement,
-        permit,
-        carrier,
-        view,
-        upstream,
+        request: permitted,
         function,
-        peer,
-        deadlines: BodyDeadlines::new(route, server, exchange.began().monotonic),
     };
     let answered = invocation.run(exchange, upgrades, head, body).await;
     answered.map_err(|cause| Refusal::at(route, cause))
 }
 
-impl<'v> Invocation<'v, '_> {
+impl Invocation<'_, '_> {
     async fn run(
         &self,
         exchange: &mut Exchange,
@@ -118,19 +84,25 @@ impl<'v> Invocation<'v, '_> {
         head: request::Parts,
         body: Incoming,
     ) -> Result<Response<ReplySource>, Cause> {
-        let permit = self.upstream.admit().map_err(Cause::Upstream)?;
+        let permit = self.request.upstream.admit();
+        let permit = permit.map_err(Cause::Upstream)?;
         let body = self.read_body(exchange, upgrades, body).await?;
-        let removed_token = self.query_without_tokens(&head);
+        let removed_token = self.request.query_without_tokens(&head);
         let event = self.event(head, removed_token.as_deref(), &body, exchange)?;
         drop(body);
         let mut answer = self.send(event.body, permit, exchange).await?;
         let permit = answer.permit.take();
         let answer = self.parse(answer).map_err(Cause::Function)?;
+        let mut response = self.respond(answer, permit, exchange.method());
         let removed_token = removed_token.is_some();
-        let mut response = self.respond(answer, permit, removed_token, exchange);
-        for (name, value) in event.response_fields {
-            response.headers_mut().append(name, value);
-        }
+        let made = event.response_fields;
+        head_to_client(
+            self.request.route,
+            removed_token,
+            made,
+            &mut response,
+            exchange,
+        );
         Ok(response)
     }
 
@@ -148,18 +120,14 @@ impl<'v> Invocation<'v, '_> {
         outgoing.admitted(permit);
         let limits = WholeLimits {
             bytes: MAX_PAYLOAD,
-            answer: self.route.response_timeout,
-            until: self.deadlines.until,
+            answer: self.request.route.response_timeout,
+            until: self.request.deadlines.until,
             abandoned: self.function.timeout,
         };
-        let answered = self.upstream.exchange_whole(outgoing, sent, limits).await;
+        let upstream = self.request.upstream;
+        let answered = upstream.exchange_whole(outgoing, sent, limits).await;
         let answer = answered.map_err(|fault| self.cause(None, fault))?;
-        self.upstream
-            .upstream()
-            .metrics
-            .duration
-            .observe(answer.took);
-        exchange.upstream_answered(answer.took);
+        note_answer(upstream, answer.took, exchange);
         Ok(answer)
     }
 
@@ -171,12 +139,12 @@ impl<'v> Invocation<'v, '_> {
         body: Incoming,
     ) -> Result<Bytes, Cause> {
         let announced = body.size_hint();
-        check_event(self.route, self.function, announced.lower())?;
-        let (most, too_long) = body_limit(self.route, self.function);
+        check_event(self.request.route, self.function, announced.lower())?;
+        let (most, too_long) = body_limit(self.request.route, self.function);
         let (mut body, upload) = RequestBody::new(
             body,
             Some(most),
-            self.deadlines.timer(),
+            self.request.deadlines.timer(),
             exchange.view(),
             upgrades.bodies(),
         );
@@ -203,12 +171,6 @@ impl<'v> Invocation<'v, '_> {
         Ok(whole.freeze())
     }
 
-    /// Returns the query that the function gets in place of the client's, if a token was removed
-    /// from it.
-    fn query_without_tokens(&self, head: &request::Parts) -> Option<String> {
-        headers::query_without_tokens(head.uri.query(), self.route, self.carrier)
-    }
-
     /// Returns the event, as the body of the invocation.
     fn event(
         &self,
@@ -220,7 +182,7 @@ impl<'v> Invocation<'v, '_> {
         let host = forwarded::requested_host(&head.uri, &head.headers);
         let response_fields = self.make_fields(&mut head, query, host.as_ref(), exchange)?;
         // The route has matched.
-        let rule = self.route.config.answering(&head.method);
+        let rule = self.request.route.config.answering(&head.method);
         let rule = rule.ok_or(Cause::Defect)?;
         let ids = exchange.ids();
         let facts = EventFacts {
@@ -229,11 +191,11 @@ impl<'v> Invocation<'v, '_> {
             query: query.or(head.uri.query()),
             fields: &head.headers,
             body,
-            route: api_route(&self.view.snapshot, self.route),
+            route: api_route(&self.request.view.snapshot, self.request.route),
             rule,
-            caller: self.permit.principal().map(|principal| Caller {
+            caller: self.request.permit.principal().map(|principal| Caller {
                 principal,
-                needs_scopes: matches!(self.requirement, Requirement::Scopes(_)),
+                needs_scopes: matches!(self.request.requirement, Requirement::Scopes(_)),
             }),
             source: exchange.source(),
             version: head.version,
@@ -261,20 +223,8 @@ impl<'v> Invocation<'v, '_> {
         host: Option<&HeaderValue>,
         exchange: &Exchange,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Cause> {
-        let snapshot = &self.view.snapshot;
-        let forwarding = Forwarding {
-            peer: self.peer,
-            server: &snapshot.config.server,
-            route: self.route,
-            claim_headers: &snapshot.claim_headers,
-            principal: self.permit.principal(),
-            carrier: self.carrier,
-            request_id: exchange.request_id(),
-            host: host.cloned(),
-            version: head.version,
-        };
-        let own = headers::to_upstream(&mut head.headers, &forwarding);
-        let mapped = Mapped::of(&forwarding, head, query)?;
+        let request = &self.request;
+        let OwnFields { own, mapped } = request.cross(head, query, host.cloned(), exchange)?;
         let fields = &mut head.headers;
         for (name, value) in own {
             if name != TE {
@@ -285,11 +235,7 @@ impl<'v> Invocation<'v, '_> {
             Some(host) => fields.insert(HOST, host.clone()),
             None => fields.remove(HOST),
         };
-        let rules = &self.route.config.heads.request;
-        rules.apply(Direction::Request, fields);
-        for (name, value) in mapped.request {
-            fields.append(name, value);
-        }
+        request.apply_rules(mapped.request, fields);
         Ok(mapped.response)
     }
 
@@ -299,7 +245,7 @@ impl<'v> Invocation<'v, '_> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.function.name.invocation().clone();
         let fields = request.headers_mut();
-        if let Some(host) = &self.route.host {
+        if let Some(host) = &self.request.route.host {
             fields.insert(HOST, host.clone());
         }
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -319,7 +265,7 @@ impl<'v> Invocation<'v, '_> {
         let Some(payload) = body else {
             return Err(AnswerError::TooLong);
         };
-        let settings = &self.upstream.upstream().settings;
+        let settings = &self.request.upstream.upstream().settings;
         let limits = AnswerLimits {
             field_bytes: settings.response_head.bytes,
             fields: settings.response_head.fields,
@@ -329,16 +275,15 @@ impl<'v> Invocation<'v, '_> {
     }
 
     fn cause(&self, upload: Option<&UploadStatus>, fault: Fault) -> Cause {
-        refused_cause(self.route, self.deadlines, upload, fault)
+        refused_cause(self.request.route, self.request.deadlines, upload, fault)
     }
 
-    /// Returns the client's response, whose body holds the permit.
+    /// Returns the function's response, whose body holds the permit.
     fn respond(
         &self,
         answer: Answer,
         permit: Option<RequestPermit>,
-        removed_token: bool,
-        exchange: &Exchange,
+        method: &Method,
     ) -> Response<ReplySource> {
         let Answer {
             status,
@@ -346,7 +291,6 @@ impl<'v> Invocation<'v, '_> {
             body,
         } = answer;
         remove_framing(&mut fields);
-        let method = exchange.method();
         if *method == Method::HEAD && !body.is_empty() {
             // The length of the body that a GET would get (RFC 9110 §8.6).
             fields.insert(CONTENT_LENGTH, body.len().into());
@@ -354,12 +298,11 @@ impl<'v> Invocation<'v, '_> {
         let source = if body.is_empty() || has_no_content(method, status) {
             ReplySource::Own(None)
         } else {
-            ReplySource::Kept(KeptBody::new(body, self.deadlines.timer(), permit))
+            ReplySource::Kept(KeptBody::new(body, self.request.deadlines.timer(), permit))
         };
         let mut response = Response::new(source);
         *response.status_mut() = status;
         *response.headers_mut() = fields;
-        head_to_client(self.route, removed_token, &mut response, exchange);
         response
     }
 }

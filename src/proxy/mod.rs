@@ -13,6 +13,7 @@ mod function;
 mod headers;
 mod heads;
 mod mapped;
+mod permitted;
 mod profile_ids;
 mod reply_body;
 mod request_body;
