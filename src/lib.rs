@@ -32,6 +32,7 @@
 //! | [`blocking`] | work on another thread |
 //! | [`carry_over`] | what a reload keeps, by identity |
 //! | [`clock`] | the only reader of the time |
+//! | [`content`] | which responses have no content, and how forms are written |
 //!
 //! # Lexicon
 //!
@@ -65,6 +66,7 @@ pub mod carry_over;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod decision;
 pub mod dev;
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response};
 
 use crate::config::ErrorResponse;
+use crate::content;
 use crate::transform::{Escape, Facts, Reference, Value};
 
 /// The values that an answer may show: only those that the answer of the profile shows, too.
@@ -58,15 +59,8 @@ pub(super) fn apply(entry: &ErrorResponse, told: &Told<'_>, response: &mut Respo
         let text = body.template.render(body.escape, told).unwrap_or_default();
         *response.body_mut() = text.into();
     }
-    if has_no_content(response.status()) {
+    if content::is_absent(response.status()) {
         response.headers_mut().remove(CONTENT_TYPE);
         *response.body_mut() = Bytes::new();
     }
-}
-
-fn has_no_content(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-    )
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode;
+use crate::content::form_decoded;
 
 /// Parameters by name. Each occurs once and is not empty.
 #[derive(Debug, Default)]
@@ -42,14 +42,8 @@ impl Form {
 
 /// Decodes one name or value.
 pub(super) fn decode(text: &[u8]) -> Result<String, FormError> {
-    let mut spaced = text.to_vec();
-    for byte in &mut spaced {
-        if *byte == b'+' {
-            *byte = b' ';
-        }
-    }
-    match percent_decode(&spaced).decode_utf8() {
-        Ok(decoded) => Ok(decoded.into_owned()),
+    match String::from_utf8(form_decoded(text).into_owned()) {
+        Ok(decoded) => Ok(decoded),
         Err(_) => Err(FormError::Encoding),
     }
 }

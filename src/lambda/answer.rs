@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use super::answer_error::cut;
 use super::members::{FieldList, Members, Outline, Scalar, Scalars};
 use super::{AnswerError, EventFormat};
+use crate::content;
 
 /// The content type of an answer that states none.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -154,10 +155,7 @@ impl Answer {
         collected.add_cookies(members.cookies)?;
         let mut fields = collected.fields;
         let body = body(members)?;
-        let has_content = !matches!(
-            status,
-            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-        );
+        let has_content = !content::is_absent(status);
         if has_content && !fields.contains_key(CONTENT_TYPE) {
             fields.insert(CONTENT_TYPE, JSON);
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode;
+use crate::content::form_decoded;
 
 /// The parameters of a query: the values of each name, in the order of the query.
 pub(super) type Parameters<'q> = BTreeMap<Cow<'q, str>, Vec<Cow<'q, str>>>;
@@ -24,12 +24,10 @@ pub(super) fn parameters(query: Option<&str>) -> Parameters<'_> {
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('+') {
-        return percent_decode(text.as_bytes()).decode_utf8_lossy();
+    match form_decoded(text.as_bytes()) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
     }
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode(spaced.as_bytes()).decode_utf8_lossy();
-    Cow::Owned(decoded.into_owned())
 }
 
 /// Returns the last value of each name, as format 1.0 has it.

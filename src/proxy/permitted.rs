@@ -17,6 +17,7 @@ use super::upgrade::{Handshake, Upgrades};
 use super::worker::View;
 use crate::clock;
 use crate::config::Server;
+use crate::content::ends_with_head;
 use crate::decision::{Cause, Decision, Refusal, check_body};
 use crate::net::Peer;
 use crate::policy::{Permit, Requirement};
@@ -239,7 +240,7 @@ pub(super) fn head_to_client<T>(
 
 /// Returns whether a response has no content, whatever its header fields state.
 pub(super) fn has_no_content(method: &Method, status: StatusCode) -> bool {
-    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    *method == Method::HEAD || ends_with_head(status)
 }
 
 /// Returns the cause for which a request has no response. A failure of the client's own upload goes

@@ -1,11 +1,8 @@
 //! The parameters that a rewrite sets in the query.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
-
 use super::rewrite_error::RewriteError;
 use super::template::{Escape, Facts, Reference, Template};
+use crate::content::form_decoded;
 
 /// The parameters that a rewrite sets in the query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +88,8 @@ impl Parameter {
         let written = name.literal().filter(|name| !name.is_empty());
         let written = written.ok_or_else(error)?;
         let is_written = text.texts().all(is_query_text);
-        let spaced = written.replace('+', " ");
-        let decoded = percent_decode_str(&spaced).decode_utf8();
-        match decoded.map(Cow::into_owned) {
+        let decoded = form_decoded(written.as_bytes());
+        match String::from_utf8(decoded.into_owned()) {
             Ok(name) if is_written => Ok(Self {
                 name: name.into(),
                 written: written.into(),

@@ -21,7 +21,10 @@ const ARROWS: &[(&str, &str)] = &[
         "server proxy decision token issuer upstream net tls config snapshot reload admin \
          telemetry blocking carry_over clock",
     ),
-    ("server", "proxy snapshot config net tls telemetry clock"),
+    (
+        "server",
+        "proxy snapshot config net tls telemetry clock content",
+    ),
     (
         "admin",
         "proxy snapshot config web telemetry blocking clock",
@@ -29,11 +32,11 @@ const ARROWS: &[(&str, &str)] = &[
     ("reload", "snapshot config telemetry blocking"),
     (
         "proxy",
-        "decision snapshot config lambda route transform token policy upstream telemetry net carry_over clock",
+        "decision snapshot config lambda route transform token policy upstream telemetry net carry_over clock content",
     ),
     (
         "decision",
-        "snapshot config lambda route transform token policy upstream telemetry net",
+        "snapshot config lambda route transform token policy upstream telemetry net content",
     ),
     (
         "snapshot",
@@ -41,29 +44,33 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "dev",
-        "config lambda route token issuer policy upstream web net tls clock",
+        "config lambda route token issuer policy upstream web net tls clock content",
     ),
-    ("import", "config route transform token policy net"),
+    ("import", "config route transform token policy net content"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (
         "config",
-        "lambda route transform token issuer policy upstream telemetry net tls",
+        "lambda route transform token issuer policy upstream telemetry net tls content",
     ),
     ("token", "issuer transform policy tls telemetry clock"),
     ("issuer", "web net telemetry clock"),
-    ("upstream", "lambda web net tls telemetry carry_over clock"),
-    ("lambda", "route policy telemetry"),
+    (
+        "upstream",
+        "lambda web net tls telemetry carry_over clock content",
+    ),
+    ("lambda", "route policy telemetry content"),
     ("web", "net tls clock"),
     ("net", "tls clock"),
     ("tls", ""),
     ("telemetry", "clock"),
-    ("transform", "route"),
+    ("transform", "route content"),
     ("policy", ""),
     ("route", ""),
     ("blocking", ""),
     ("carry_over", ""),
     ("clock", ""),
+    ("content", ""),
 ];
 
 /// A constructor of a proof, and the one function that may call it.

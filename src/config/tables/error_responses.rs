@@ -12,6 +12,7 @@ use crate::config::language::nearness::did_you_mean;
 use crate::config::language::{
     Count, Custom, Key, Reader, Span, Str, StrList, Subtables, Table, Text,
 };
+use crate::content;
 use crate::telemetry::{Label as _, Reason};
 use crate::transform::{Direction, Escape, Place, Template, header_rule_value};
 
@@ -308,7 +309,7 @@ fn with_body(reader: &mut Reader<'_>, response: Arc<ErrorResponse>) -> Arc<Error
         }
         return response;
     };
-    if let Some(204 | 205 | 304) = response.status.map(|status| status.as_u16()) {
+    if response.status.is_some_and(content::is_absent) {
         reader.problem(text.span, "\"body\" with a status that has no content");
     }
     let body = body(reader, &text, stated);

@@ -8,6 +8,7 @@ use http::{HeaderName, StatusCode};
 use super::header_rules::{FIELDS, field_text};
 use crate::config::language::document::{KeyValue, Kind};
 use crate::config::language::{Count, Custom, DefaultKey, Key, Reader, Span, Str, Subtable, Table};
+use crate::content;
 use crate::route::Pattern;
 use crate::transform::{
     Direction, Escape, Part, Place, Reference, Respond, RespondField, Template, has_parameter,
@@ -146,7 +147,7 @@ fn field(reader: &Reader<'_>, route: &RouteFacts<'_>, entry: &KeyValue) -> Optio
 
 fn body(reader: &mut Reader<'_>, route: &RouteFacts<'_>, status: StatusCode) -> Option<Template> {
     let text = reader.find(&BODY)?;
-    if matches!(status.as_u16(), 204 | 205 | 304) {
+    if content::is_absent(status) {
         let message = format!("\"body\" beside status {}, which has none", status.as_u16());
         reader.problem(reader.key_span(&BODY), message);
     }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
+
 use super::answer_body::{Body, body};
+use crate::content;
 use crate::import::document::{Entry, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::openapi::{Api, Variables};
@@ -202,7 +205,9 @@ impl Reading<'_> {
         status: Option<u16>,
         body: Option<Body>,
     ) -> Option<Body> {
-        let has_content = !matches!(status, Some(204 | 205 | 304));
+        let has_content = !status
+            .map(StatusCode::from_u16)
+            .is_some_and(|it| it.is_ok_and(content::is_absent));
         if body.is_some() && !has_content {
             let about = format!("{}: \"responseTemplates\"", kind.name);
             self.note(Code::ResponsePart, entry, about);

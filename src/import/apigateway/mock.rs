@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
+
 use super::source::literal_field;
+use crate::content;
 use crate::import::document::{Entry, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::openapi::{Method, Operation};
@@ -62,7 +65,7 @@ pub(super) fn respond(
         let about = "its template has directives or references";
         return Err(Untranslated::new(Code::UnusableMock, place, about));
     }
-    let has_content = !matches!(status, 204 | 205 | 304);
+    let has_content = !StatusCode::from_u16(status).is_ok_and(content::is_absent);
     let body = body.filter(|_| has_content && !is_preflight);
     if body.is_some() {
         headers

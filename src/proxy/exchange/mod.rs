@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::body_timer::BodyError;
 use super::headers;
@@ -20,6 +20,7 @@ use super::request_body::UploadStatus;
 use super::worker::{View, Worker};
 use crate::clock::{self, Now};
 use crate::config::{AccessLog, ErrorProfile};
+use crate::content::ends_with_head;
 use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::snapshot::{Route, RouteIndex};
@@ -398,8 +399,9 @@ impl Exchange {
     pub(super) fn abandoned(&mut self) {
         // Responses to HEAD and with these statuses have no content, so the connection never reads
         // their bodies.
-        let is_empty =
-            self.method == Method::HEAD || matches!(self.outcome.status, Some(204 | 304));
+        let status = self.outcome.status.map(StatusCode::from_u16);
+        let is_bare = matches!(status, Some(Ok(status)) if ends_with_head(status));
+        let is_empty = self.method == Method::HEAD || is_bare;
         if !is_empty && self.outcome.early.is_none() {
             self.note_early_end();
         }

@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 
+use crate::content::ends_with_head;
+
 /// The facts of a request that its answer depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -59,10 +61,7 @@ impl Asked {
     /// answer can follow then (§9.3).
     fn is_ended_by_close<B: Body>(self, response: &Response<B>) -> bool {
         let body = response.body();
-        let is_bare = matches!(
-            response.status(),
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
+        let is_bare = ends_with_head(response.status());
         let has_end =
             self.is_head || is_bare || body.is_end_stream() || body.size_hint().exact().is_some();
         !has_end && !response.headers().contains_key(CONTENT_LENGTH)

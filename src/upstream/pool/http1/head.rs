@@ -14,6 +14,7 @@ use super::super::super::exchange::{AddedFields, origin_form};
 use super::coding::Coding;
 use super::fields::{FEW_FIELDS, Malformed, read, write_field};
 use super::framing::Framing;
+use crate::content::ends_with_head;
 
 /// The first bytes of every response.
 const BEGINNING: &[u8] = b"HTTP/1.";
@@ -247,8 +248,8 @@ impl FramingFields {
         if self.is_chunked && version == Version::HTTP_10 {
             return Err(OTHER_CODING);
         }
-        let has_none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if *method == Method::HEAD || has_none || status.is_informational() {
+        let is_bare = *method == Method::HEAD || ends_with_head(status);
+        if is_bare || status.is_informational() {
             return Ok(Framing::Length(0));
         }
         Ok(match self.length {
