@@ -21,7 +21,6 @@ use crate::dev::{
 };
 use crate::gateway::{Gateway, Signals};
 use crate::net::Url;
-use crate::policy::Requirement;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -161,7 +160,7 @@ fn write_denied(text: &mut String, config: &Config) {
     let routes = config.routes.iter();
     let denied = routes.filter(|route| {
         let mut methods = route.methods.iter();
-        methods.any(|(_, requirement)| *requirement == Requirement::Denied)
+        methods.any(|(_, requirement)| requirement.is_denied())
     });
     let _ = match denied.count() {
         0 => Ok(()),

@@ -225,12 +225,12 @@ impl Access for RouteMethod {
     }
 
     fn is_denied(&self) -> bool {
-        self.requirement == Requirement::Denied
+        self.requirement.is_denied()
     }
 
     fn admits_all_of(&self, other: &Self) -> bool {
         self.class == other.class
-            || self.requirement == Requirement::Public
+            || matches!(self.requirement, Requirement::Public)
             || other.is_denied()
             || self.requirement.admits_all_of(&other.requirement)
                 && self.callers.take_all_of(&other.callers)

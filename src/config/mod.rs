@@ -35,8 +35,9 @@ pub(crate) use policy_text::MAX_WIDTH;
 pub use policy_text::effective_policy;
 pub use tables::{
     AccessLog, Config, Dev, DevClient, ErrorBody, ErrorDetail, ErrorProfile, ErrorResponse, Errors,
-    ForwardedFields, Group, Handler, Heads, Http2, Issuer, Limits, Listener, Log, Ready, Reload,
-    Route, Secret, Server, Timeouts, TokenCache,
+    ForwardedFields, Group, Handler, Heads, Http2, Issuer, Limits, Listener, Log, MAX_ERROR_BODY,
+    MAX_ERROR_REFERENCES, Ready, Reload, Route, Secret, Server, Timeouts, TokenCache,
+    is_json_template,
 };
 pub use token_places::{TokenPlaces, unjudged};
 pub use variables::{GivenVariables, Origin, Variable};

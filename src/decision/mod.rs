@@ -39,7 +39,7 @@ use rule::Rule;
 
 use crate::config::AccessLog;
 use crate::net::Peer;
-use crate::policy::{Denial, Identity, Permit, Requirement};
+use crate::policy::{Denial, Identity, Permit};
 use crate::snapshot::{Route, RouteMethod, Snapshot};
 use crate::token::{
     BearerToken, CacheResult, Carrier, Rejection, RequestContext, SeenToken, TokenError, Verifier,
@@ -186,7 +186,7 @@ impl<'s> Routed<'s, '_> {
         context: RequestContext<'_>,
     ) -> Result<Decision<'s>, Refusal<'s>> {
         let Rule { entry, route } = self.rule;
-        if entry.requirement == Requirement::Denied {
+        if entry.requirement.is_denied() {
             return Err(Refusal::at(route, Cause::Denied(Denial::RouteDenied)));
         }
         let token = match self.credential() {

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::rule::find;
 use super::{Cause, OwnAnswer};
 use crate::config::{Errors, Group};
-use crate::policy::{Denial, Requirement};
+use crate::policy::Denial;
 use crate::route::Target;
 use crate::snapshot::{Route, Snapshot, is_metadata_path};
 use crate::transform::{Cors, HeaderRules, Preflight, origin_of};
@@ -165,7 +165,7 @@ fn asked<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Option<Asked<'s>> {
         Ok(rule) => {
             return Some(Asked::Route {
                 route: rule.route,
-                has_method: rule.entry.requirement != Requirement::Denied,
+                has_method: !rule.entry.requirement.is_denied(),
             });
         }
         Err(refusal) => refusal,

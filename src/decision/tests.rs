@@ -7,6 +7,7 @@ use super::*;
 use crate::clock::UnixTime;
 use crate::config::Config;
 use crate::net::Peer;
+use crate::policy::Requirement;
 use crate::telemetry::{Label as _, Metrics};
 
 const FILE: &str = r#"

@@ -81,6 +81,12 @@ impl Requirement {
         }
     }
 
+    /// Returns whether no caller passes.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied)
+    }
+
     /// Returns the smallest set of scopes that satisfies the requirement.
     #[must_use]
     pub fn least(&self) -> Vec<Scope> {
@@ -261,7 +267,7 @@ mod tests {
         let refused = Requirement::Denied.authorize(Identity::anonymous());
         assert_eq!(refused.unwrap_err(), Denial::RouteDenied);
         assert_eq!(verdict(&Requirement::Denied, "a b"), Err("denied".into()));
-        assert!(!Requirement::Denied.needs_token());
+        assert!(!Requirement::Denied.needs_token() && Requirement::Denied.is_denied());
         assert_eq!(Requirement::Denied.least(), []);
     }
 

@@ -17,11 +17,11 @@ use crate::telemetry::{Label as _, Reason};
 use crate::transform::{Direction, Escape, Place, Template, header_rule_value};
 
 /// The largest body of an entry, in bytes.
-const MAX_BODY: usize = 64 << 10;
+pub const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// The most references in the body of an entry: each can be as long as the list of a route's
 /// scopes.
-const MAX_REFERENCES: usize = 64;
+pub const MAX_ERROR_REFERENCES: usize = 64;
 
 /// The word for every reason about a token whose signature is not verified: the code that these
 /// reasons have in answers.
@@ -320,17 +320,17 @@ fn with_body(reader: &mut Reader<'_>, response: Arc<ErrorResponse>) -> Arc<Error
 }
 
 fn body(reader: &Reader<'_>, text: &Text, stated: Option<&str>) -> Option<ErrorBody> {
-    if text.text.len() > MAX_BODY {
+    if text.text.len() > MAX_ERROR_BODY {
         reader.problem(text.span, "\"body\" is longer than 64 KiB");
         return None;
     }
     let parsed = Template::parse(&text.text, &Place::ERROR);
     let template = reader.accept(text.span, "\"body\"", parsed)?;
-    if template.references().count() > MAX_REFERENCES {
-        let message = format!("\"body\" has more than {MAX_REFERENCES} references");
+    if template.references().count() > MAX_ERROR_REFERENCES {
+        let message = format!("\"body\" has more than {MAX_ERROR_REFERENCES} references");
         reader.problem(text.span, message);
     }
-    let is_json = is_json(&template);
+    let is_json = is_json_template(&template);
     let (escape, content_type) = match stated {
         Some(stated) => (
             Escape::of_content(stated),
@@ -356,7 +356,8 @@ fn body(reader: &Reader<'_>, text: &Text, stated: Option<&str>) -> Option<ErrorB
     })
 }
 
-/// Returns whether a body is JSON with a word in the place of each value.
-fn is_json(template: &Template) -> bool {
+/// Returns whether a text is JSON with a word in the place of each value.
+#[must_use]
+pub fn is_json_template(template: &Template) -> bool {
     serde_json::from_str::<IgnoredAny>(&template.sample("x")).is_ok()
 }

@@ -45,7 +45,9 @@ mod variables;
 mod without_effect;
 
 pub use dev::{Dev, DevClient, Secret};
-pub use error_responses::{ErrorBody, ErrorResponse};
+pub use error_responses::{
+    ErrorBody, ErrorResponse, MAX_ERROR_BODY, MAX_ERROR_REFERENCES, is_json_template,
+};
 pub use errors::{ErrorDetail, ErrorProfile, Errors};
 pub use file::Config;
 pub(super) use file::{TABLE as FILE, lower};

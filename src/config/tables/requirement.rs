@@ -99,7 +99,7 @@ pub(super) fn needs_token(methods: &[MethodRequirement]) -> bool {
 /// Returns whether every method of a route is denied. The methods are empty if they are unknown.
 pub(super) fn is_denied(methods: &[MethodRequirement]) -> bool {
     let mut requirements = methods.iter().map(|(_, requirement)| requirement);
-    !methods.is_empty() && requirements.all(|requirement| *requirement == Requirement::Denied)
+    !methods.is_empty() && requirements.all(Requirement::is_denied)
 }
 
 /// Returns why no token of a route is read; `None` if its methods are unknown.

@@ -1,17 +1,13 @@
 //! The bodies of gateway responses: texts with `$context.…` and `$stageVariables.…`, without
 //! directives.
 
+use crate::config::{MAX_ERROR_BODY, MAX_ERROR_REFERENCES, is_json_template};
 use crate::import::document::Node;
 use crate::import::openapi::Variables;
+use crate::transform::{Place, Template};
 
 /// The media type of most templates.
 const JSON: &str = "application/json";
-
-/// The longest body that the configuration takes, in bytes.
-const MAX_BODY: usize = 64 << 10;
-
-/// The most references in a body that the configuration takes.
-const MAX_REFERENCES: usize = 64;
 
 /// How the references begin that a template can have. Another `$` is text.
 const SOURCES: [&str; 5] = ["context", "stageVariables", "method", "input", "util"];
@@ -51,16 +47,17 @@ pub(super) fn body(
         kind,
         variables,
         text: String::new(),
-        sample: String::new(),
-        references: 0,
     };
     writing.template(template)?;
-    if writing.text.len() > MAX_BODY || writing.references > MAX_REFERENCES {
+    let text = writing.text;
+    // The configuration reads the text like this.
+    let written = Template::parse(&text, &Place::ERROR).map_err(|error| error.to_string())?;
+    if text.len() > MAX_ERROR_BODY || written.references().count() > MAX_ERROR_REFERENCES {
         return Err("its template is too long".to_owned());
     }
     Ok(Some(Body {
-        is_json: serde_json::from_str::<serde_json::Value>(&writing.sample).is_ok(),
-        text: writing.text,
+        is_json: is_json_template(&written),
+        text,
         media: entry.key.to_ascii_lowercase(),
     }))
 }
@@ -70,9 +67,6 @@ struct Writing<'w> {
     kind: Option<&'w str>,
     variables: &'w Variables,
     text: String,
-    /// The text with a word in the place of each reference.
-    sample: String,
-    references: usize,
 }
 
 impl Writing<'_> {
@@ -99,14 +93,16 @@ impl Writing<'_> {
     /// Writes what a reference stands for; `None` if it has no counterpart.
     fn reference(&mut self, name: &str) -> Option<()> {
         match name {
-            "context.error.message" => self.ours("${detail}"),
+            "context.error.message" => self.text.push_str("${detail}"),
             // It is a string of JSON, with its quotation marks.
             "context.error.messageString" => {
                 self.plain("\"");
-                self.ours("${detail}");
+                self.text.push_str("${detail}");
                 self.plain("\"");
             }
-            "context.requestId" | "context.extendedRequestId" => self.ours("${request_id}"),
+            "context.requestId" | "context.extendedRequestId" => {
+                self.text.push_str("${request_id}");
+            }
             "context.error.responseType" => self.plain(self.kind?),
             name => {
                 let variable = name.strip_prefix("stageVariables.")?;
@@ -117,16 +113,9 @@ impl Writing<'_> {
         Some(())
     }
 
-    fn ours(&mut self, reference: &str) {
-        self.text.push_str(reference);
-        self.sample.push('x');
-        self.references += 1;
-    }
-
     /// Writes a text of the document, which is no reference of the configuration.
     fn plain(&mut self, text: &str) {
         self.text.push_str(&text.replace('$', "$$"));
-        self.sample.push_str(text);
     }
 }
 

@@ -242,7 +242,7 @@ impl<'a, P: Clone> Comparison<'a, P> {
                 .hosts
                 .iter()
                 .filter_map(|host| self.route(method, host, &path));
-            is_own && routes.any(|route| route.requirement == Requirement::Denied)
+            is_own && routes.any(|route| route.requirement.is_denied())
         })
     }
 
@@ -291,7 +291,7 @@ impl<'a, P: Clone> Comparison<'a, P> {
             return lacking;
         };
         let admitted = route.methods.iter();
-        let admitted = admitted.filter(|(_, requirement)| *requirement != Requirement::Denied);
+        let admitted = admitted.filter(|(_, requirement)| !requirement.is_denied());
         let all: Vec<_> = admitted.flat_map(|(method, _)| methods(method)).collect();
         for path in paths {
             for method in &all {

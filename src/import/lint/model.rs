@@ -155,7 +155,7 @@ impl Callers {
         }
         match &self.requirement {
             None => *route == Requirement::Public,
-            Some(own) => *route != Requirement::Denied && !own.admits_all_of(route),
+            Some(own) => !route.is_denied() && !own.admits_all_of(route),
         }
     }
 
