@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod chance;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod world;

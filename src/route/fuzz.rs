@@ -5,8 +5,9 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use percent_encoding::percent_decode;
 
+use super::readers::decode_to_the_end;
 use super::reference_tests::{Reference, rules, rules_again};
-use super::tolerance_tests::{Case, PATTERNS, decode_to_the_end, enumerate};
+use super::tolerance_tests::{Case, PATTERNS, enumerate};
 use super::{Ambiguities, Ambiguity, Table, Target, is_authority};
 use crate::fuzz::{Choices, check};
 

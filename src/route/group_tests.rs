@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use http::Method;
 
+use super::readers::{Reading, decode, readings};
 use super::reference_tests::{Reference, Verdict, rules_again};
-use super::tolerance_tests::{Reading, decode, is_told, paths, readings, spelled};
+use super::tolerance_tests::{is_told, paths, spelled};
 use super::trial::{Draw as _, EVERY, GATEWAY, Line, Numbers, rule, target};
 use super::{Access as _, Rule, Table};
 

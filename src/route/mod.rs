@@ -21,6 +21,8 @@ mod fuzz;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
 mod release_tests;

@@ -10,9 +10,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
 
 use super::chance::Chance;
-use super::model::{
-    ISSUERS, IssuerKeys, Published, Settings, Token, certificate, issuer_with, key_set, rotate,
-};
+use super::keys::{IssuerKeys, Published, key_set, rotate};
+use super::model::{ISSUERS, Settings, Token, certificate, issuer_with};
 use super::{Observed, SEED, Tally};
 use crate::clock::UnixTime;
 use crate::config::Config;
