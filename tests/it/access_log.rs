@@ -18,20 +18,6 @@ use crate::support::{Client, PATIENCE, Process, Request, Upstream, wait_until};
 const OPEN: &str =
     "[log]\naccess = \"all\"\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\npublic = true\n";
 
-/// The line of a request for this path.
-#[track_caller]
-fn line(process: &Process, path: &str) -> Value {
-    let find = || {
-        let out = process.out();
-        let mut lines = out
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.find(|line| line["path"] == path)
-    };
-    wait_until(&format!("{path} is logged"), || find().is_some());
-    find().unwrap()
-}
-
 #[test]
 fn each_line_has_the_protocol_of_its_client() {
     let upstream = Upstream::start();
@@ -42,7 +28,7 @@ fn each_line_has_the_protocol_of_its_client() {
     assert_eq!(client.status(1), 200);
     assert_eq!(client.body(1), b"ok");
     for (path, protocol) in [("/one", "HTTP/1.1"), ("/two", "HTTP/2.0")] {
-        let line = line(&process, path);
+        let line = process.line(path);
         assert_eq!(line["protocol"], protocol, "{line}");
         assert!(line.get("client_certificate").is_none(), "{line}");
     }
@@ -100,8 +86,8 @@ fn a_certificate_that_was_shown_is_named_by_its_fingerprint() {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    assert_eq!(line(&process, "/shown")["client_certificate"], hash);
-    assert!(line(&process, "/not").get("client_certificate").is_none());
+    assert_eq!(process.line("/shown")["client_certificate"], hash);
+    assert!(process.line("/not").get("client_certificate").is_none());
 }
 
 // Whoever watches the log sees a request without another that would push it out.
@@ -111,7 +97,7 @@ fn a_line_comes_without_another() {
     let process = Process::run(&format!("{}{OPEN}", upstream.toml("orders")));
     for path in ["/one", "/two"] {
         assert_eq!(process.send(&Request::get(path)).status, 200);
-        line(&process, path);
+        process.line(path);
     }
 }
 
@@ -161,7 +147,7 @@ fn a_line_has_the_status_that_an_upstream_gave() {
     ));
     for (path, status) in [("/here", 200), ("/gone", 502), ("/own", 401)] {
         assert_eq!(process.send(&Request::get(path)).status, status);
-        let line = line(&process, path);
+        let line = process.line(path);
         assert_eq!(line["status"], status, "{line}");
         match path {
             "/here" => assert_eq!(line["upstream_status"], status, "{line}"),

@@ -4,8 +4,6 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 
-use serde_json::Value;
-
 use crate::support::framed::{Act, Framed, head};
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame, literal, request,
@@ -24,20 +22,6 @@ fn logging(upstream: &Upstream, server: &str) -> Process {
         "{server}[log]\naccess = \"all\"\n{}{route}",
         upstream.toml("orders")
     ))
-}
-
-/// The line of a request for this path.
-#[track_caller]
-fn line(process: &Process, path: &str) -> Value {
-    let find = || {
-        let out = process.out();
-        let mut lines = out
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.find(|line| line["path"] == path)
-    };
-    wait_until(&format!("{path} is logged"), || find().is_some());
-    find().unwrap()
 }
 
 /// An answer that begins, and does not end.
@@ -63,7 +47,7 @@ fn an_answer_that_its_upstream_cuts_is_counted_as_cut() {
         client.write_request(&Request::get(&path));
         let answer = client.read("GET").unwrap();
         assert_eq!((answer.status, answer.complete), (200, false));
-        let line = line(&process, &path);
+        let line = process.line(&path);
         assert_eq!(
             (line["status"].as_u64(), line["reason"].as_str()),
             (Some(200), Some("answer_cut")),
@@ -74,7 +58,7 @@ fn an_answer_that_its_upstream_cuts_is_counted_as_cut() {
     }
     // The twin.
     assert_eq!(process.send(&Request::get("/whole")).text(), "ok");
-    assert!(line(&process, "/whole").get("reason").is_none());
+    assert!(process.line("/whole").get("reason").is_none());
     process.wait_for_metric(&requests("GET", "2xx"), 1.0);
 }
 
@@ -92,7 +76,7 @@ fn an_answer_that_the_gateway_cuts_is_counted_as_cut() {
     let mut client = Client::connect(process.address());
     client.write_request(&Request::get("/silent"));
     assert!(!client.read("GET").unwrap().complete);
-    assert_eq!(line(&process, "/silent")["reason"], "answer_cut");
+    assert_eq!(process.line("/silent")["reason"], "answer_cut");
     process.wait_for_metric(&requests("GET", "cut"), 1.0);
 }
 
@@ -112,7 +96,7 @@ fn what_the_end_of_the_drain_cuts_is_not_the_clients_doing() {
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     for (path, status) in [("/within", 200), ("/before", 499)] {
-        let line = line(&process, path);
+        let line = process.line(path);
         assert_eq!(
             (line["status"].as_u64(), line["reason"].as_str()),
             (Some(status), Some("answer_cut")),
@@ -143,7 +127,7 @@ fn a_client_that_leaves_is_no_refusal_and_no_success() {
             assert_eq!(client.read_head_only().status, 200);
         }
         client.abort();
-        let line = line(&process, path);
+        let line = process.line(path);
         assert_eq!(
             (line["status"].as_u64(), line["reason"].as_str()),
             (Some(status), Some("client_left")),
@@ -157,7 +141,7 @@ fn a_client_that_leaves_is_no_refusal_and_no_success() {
     client.get(1, "/on-a-stream");
     upstream.wait_for(3);
     client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
-    assert_eq!(line(&process, "/on-a-stream")["reason"], "client_left");
+    assert_eq!(process.line("/on-a-stream")["reason"], "client_left");
     process.wait_for_metric(&requests("GET", "left"), 3.0);
     client.get(3, "/next");
     assert_eq!(client.status(3), 200);
@@ -177,14 +161,14 @@ fn a_client_that_leaves_within_its_upload_is_no_refusal() {
     client.write(head("/upload").as_bytes());
     wait_until("the body arrives", || upstream.body_bytes() >= 3);
     drop(client);
-    assert_eq!(line(&process, "/upload")["reason"], "client_left");
+    assert_eq!(process.line("/upload")["reason"], "client_left");
     process.wait_for_metric(&requests("POST", "left"), 1.0);
     // The twin: a body that breaks its framing is refused.
     let broken = Request::new("POST", "/broken")
         .field("Transfer-Encoding", "chunked")
         .body("no chunk\r\n");
     assert_eq!(process.send(&broken).status, 400);
-    assert_eq!(line(&process, "/broken")["reason"], "malformed_body");
+    assert_eq!(process.line("/broken")["reason"], "malformed_body");
     process.wait_for_metric(&requests("POST", "4xx"), 1.0);
     let refused = "scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}";
     process.wait_for_metric(refused, 1.0);
@@ -232,7 +216,7 @@ fn a_body_that_is_cut_by_a_half_close_is_a_refusal() {
             "{what}"
         );
         assert!(client.ends(), "{what}");
-        let line = line(&process, &path);
+        let line = process.line(&path);
         assert_eq!(
             (line["status"].as_u64(), line["reason"].as_str()),
             (Some(400), Some("malformed_body")),
@@ -263,7 +247,7 @@ fn a_body_that_is_cut_by_a_client_that_is_gone_is_no_refusal() {
                 drop(client);
             }
             assert_eq!(
-                line(&process, &path)["reason"],
+                process.line(&path)["reason"],
                 "client_left",
                 "{what}, {is_reset}"
             );
@@ -399,7 +383,7 @@ fn a_client_that_cuts_its_body_within_the_answer_has_left() {
         }
         // The upstream's connection ends with it.
         let _ = upstream.read_to_end(&mut Vec::new());
-        let line = line(&process, &path);
+        let line = process.line(&path);
         assert_eq!(
             (line["status"].as_u64(), line["reason"].as_str()),
             (Some(200), Some("client_left")),
@@ -415,7 +399,7 @@ fn a_client_that_cuts_its_body_within_the_answer_has_left() {
     upstream.write_all(&begun()).unwrap();
     assert_eq!(client.read_head_only().status, 200);
     client.write(b"inning no chunk\r\n");
-    assert_eq!(line(&process, "/within/broken")["reason"], "answer_cut");
+    assert_eq!(process.line("/within/broken")["reason"], "answer_cut");
     process.wait_for_metric(&requests("POST", "cut"), 1.0);
     process.wait_for_metric(&requests("POST", "left"), 3.0);
 }
@@ -448,7 +432,7 @@ fn a_body_that_is_cut_on_a_stream_is_refused_or_left() {
                 assert_eq!((reset.stream, reset.number(0)), (1, 1), "{path}");
             }
         }
-        assert_eq!(line(&process, path)["reason"], reason, "{path}");
+        assert_eq!(process.line(path)["reason"], reason, "{path}");
         process.wait_for_metric("scopegate_requests_open", 0.0);
     }
     for class in ["4xx", "left"] {
@@ -476,7 +460,7 @@ fn a_body_that_stalls_is_a_refusal() {
             (408, "body_timeout"),
             "{what}"
         );
-        assert_eq!(line(&process, &path)["reason"], "body_timeout", "{what}");
+        assert_eq!(process.line(&path)["reason"], "body_timeout", "{what}");
         process.wait_for_metric(&requests("POST", "4xx"), (number + 1) as f64);
     }
     process.wait_for_metric(
@@ -500,8 +484,8 @@ fn by_default_a_cut_answer_and_a_client_that_left_are_logged() {
     client.abort();
     process.wait_for_metric(&requests("GET", "left"), 1.0);
     assert!(!process.send(&Request::get("/cut")).complete);
-    assert_eq!(line(&process, "/cut")["reason"], "answer_cut");
-    assert_eq!(line(&process, "/left")["reason"], "client_left");
+    assert_eq!(process.line("/cut")["reason"], "answer_cut");
+    assert_eq!(process.line("/left")["reason"], "client_left");
 }
 
 // What has no content, and what has all that was announced, is whole, however its upstream ends it.

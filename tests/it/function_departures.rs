@@ -123,39 +123,63 @@ fn read_event(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     Some(event)
 }
 
-/// Sends two requests, of which one may wait for its turn, until the other is refused. Returns the
-/// one that waits.
-#[track_caller]
-fn wait_in_line(gateway: &Gateway) -> Client {
-    let mut clients = [gateway.connect(), gateway.connect()];
-    for client in &mut clients {
-        client.write_request(&Request::get("/"));
-    }
-    let [one, other] = &mut clients;
-    wait_until("one of two is refused", || {
-        let soon = Duration::from_millis(5);
-        one.has_answer_within(soon) || other.has_answer_within(soon)
-    });
-    let [mut one, mut other] = clients;
-    if !one.has_answer_within(Duration::from_millis(1)) {
-        std::mem::swap(&mut one, &mut other);
-    }
-    let answer = one.read("GET").unwrap();
-    let refused = (answer.status, answer.code());
-    assert_eq!(refused, (503, "upstream_overloaded".to_owned()));
-    other
+/// An emulator that takes one invocation at a time, and a gateway at which one request may wait for
+/// its turn.
+struct Turns {
+    emulator: Emulator,
+    gateway: Gateway,
 }
 
-/// Lets the abandoned invocation end, and then that of the client.
-#[track_caller]
-fn take_turns(emulator: &Emulator, mut waiting: Client, before: usize) {
-    assert_eq!(emulator.invoked(), before, "it waits for its turn");
-    emulator.go_on();
-    emulator.wait_for(before + 1);
-    emulator.go_on();
-    let answer = waiting.read("GET").unwrap();
-    let number = (before + 1).to_string();
-    assert_eq!((answer.status, answer.text()), (200, number));
+impl Turns {
+    fn start() -> Self {
+        let emulator = Emulator::start();
+        let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
+        Self { emulator, gateway }
+    }
+
+    /// Takes the turn, by a request of the client that is returned.
+    #[track_caller]
+    fn take(&self) -> Client {
+        let mut client = self.gateway.connect();
+        client.write_request(&Request::get("/"));
+        self.emulator.wait_for(1);
+        client
+    }
+
+    /// Sends two requests, of which one may wait for its turn, until the other is refused. Returns
+    /// the one that waits.
+    #[track_caller]
+    fn wait_in_line(&self) -> Client {
+        let mut clients = [self.gateway.connect(), self.gateway.connect()];
+        for client in &mut clients {
+            client.write_request(&Request::get("/"));
+        }
+        let [one, other] = &mut clients;
+        wait_until("one of two is refused", || {
+            let soon = Duration::from_millis(5);
+            one.has_answer_within(soon) || other.has_answer_within(soon)
+        });
+        let [mut one, mut other] = clients;
+        if !one.has_answer_within(Duration::from_millis(1)) {
+            std::mem::swap(&mut one, &mut other);
+        }
+        let answer = one.read("GET").unwrap();
+        let refused = (answer.status, answer.code());
+        assert_eq!(refused, (503, "upstream_overloaded".to_owned()));
+        other
+    }
+
+    /// Asserts that another request waits for the invocation whose client has left.
+    #[track_caller]
+    fn are_kept(&self) {
+        let mut waiting = self.wait_in_line();
+        assert_eq!(self.emulator.invoked(), 1, "it waits for its turn");
+        self.emulator.go_on();
+        self.emulator.wait_for(2);
+        self.emulator.go_on();
+        let answer = waiting.read("GET").unwrap();
+        assert_eq!((answer.status, answer.text()), (200, "2".to_owned()));
+    }
 }
 
 const ONE_WAITS: &str = "max_pending = 1\n";
@@ -164,66 +188,50 @@ const LEFT: &str = "scopegate_clients_left_total{reason=\"before_answer\"}";
 
 #[test]
 fn a_client_that_resets_its_connection_frees_no_turn() {
-    let emulator = Emulator::start();
-    let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
-    let mut client = gateway.connect();
-    client.write_request(&Request::get("/"));
-    emulator.wait_for(1);
-    client.abort();
-    gateway.wait_for_metric(LEFT, 1.0);
-    let waiting = wait_in_line(&gateway);
-    take_turns(&emulator, waiting, 1);
+    let turns = Turns::start();
+    turns.take().abort();
+    turns.gateway.wait_for_metric(LEFT, 1.0);
+    turns.are_kept();
 }
 
 #[test]
 fn a_client_that_closes_its_connection_frees_no_turn() {
-    let emulator = Emulator::start();
-    let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
-    let mut client = gateway.connect();
-    client.write_request(&Request::get("/"));
-    emulator.wait_for(1);
-    drop(client);
-    let waiting = wait_in_line(&gateway);
-    take_turns(&emulator, waiting, 1);
+    let turns = Turns::start();
+    drop(turns.take());
+    turns.are_kept();
 }
 
 #[test]
 fn a_stream_that_is_reset_frees_no_turn() {
-    let emulator = Emulator::start();
-    let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
-    let mut frames = Frames::connect(gateway.address());
+    let turns = Turns::start();
+    let mut frames = Frames::connect(turns.gateway.address());
     frames.get(1, "/");
-    emulator.wait_for(1);
+    turns.emulator.wait_for(1);
     frames.send(RST_STREAM, 0, 1, &8_u32.to_be_bytes());
-    gateway.wait_for_metric(LEFT, 1.0);
-    let waiting = wait_in_line(&gateway);
-    take_turns(&emulator, waiting, 1);
+    turns.gateway.wait_for_metric(LEFT, 1.0);
+    turns.are_kept();
 }
 
 const RST_STREAM: u8 = 3;
 
 #[test]
 fn a_function_that_is_too_slow_keeps_its_turn() {
-    let emulator = Emulator::start();
-    let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
-    let late = gateway.send(&Request::get("/short"));
+    let turns = Turns::start();
+    let late = turns.gateway.send(&Request::get("/short"));
     assert_eq!(
         (late.status, late.code()),
         (504, "upstream_timeout".to_owned())
     );
-    assert_eq!(emulator.invoked(), 1);
-    let waiting = wait_in_line(&gateway);
-    take_turns(&emulator, waiting, 1);
+    assert_eq!(turns.emulator.invoked(), 1);
+    turns.are_kept();
 }
 
 #[test]
 fn a_request_that_leaves_before_its_turn_invokes_nothing() {
-    let emulator = Emulator::start();
-    let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
-    let mut first = gateway.connect();
-    first.write_request(&Request::get("/"));
-    emulator.wait_for(1);
-    wait_in_line(&gateway).abort();
+    let turns = Turns::start();
+    let mut first = turns.take();
+    turns.wait_in_line().abort();
+    let Turns { emulator, gateway } = &turns;
     gateway.wait_for_metric(LEFT, 1.0);
     // Nor does one whose time is over.
     let late = gateway.send(&Request::get("/short"));
@@ -233,13 +241,12 @@ fn a_request_that_leaves_before_its_turn_invokes_nothing() {
     );
     let series = "scopegate_refusals_total{reason=\"upstream_connect_timeout\",route=\"/short\"}";
     gateway.wait_for_metric(series, 1.0);
-    let waiting = wait_in_line(&gateway);
+    let mut waiting = turns.wait_in_line();
     assert_eq!(emulator.invoked(), 1);
     emulator.go_on();
     assert_eq!(first.read("GET").unwrap().text(), "1");
     emulator.wait_for(2);
     emulator.go_on();
-    let mut waiting = waiting;
     assert_eq!(waiting.read("GET").unwrap().text(), "2");
 }
 
@@ -290,20 +297,16 @@ fn a_turn_is_kept_for_the_longest_time_of_a_function() {
 
 #[test]
 fn a_reload_frees_no_turn() {
-    let emulator = Emulator::start();
-    let gateway = Gateway::start(&emulator.toml(ONE_WAITS));
-    let mut client = gateway.connect();
-    client.write_request(&Request::get("/"));
-    emulator.wait_for(1);
-    client.abort();
-    gateway.wait_for_metric(LEFT, 1.0);
+    let turns = Turns::start();
+    turns.take().abort();
+    turns.gateway.wait_for_metric(LEFT, 1.0);
     // These connections have other limits of their heads, so that the pools are new ones.
+    let Turns { emulator, gateway } = &turns;
     let other = emulator.toml("max_pending = 1\nresponse_head_bytes = \"16 KiB\"\n");
     gateway.rewrite(&other);
     gateway.reload();
     gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
-    let waiting = wait_in_line(&gateway);
-    take_turns(&emulator, waiting, 1);
+    turns.are_kept();
 }
 
 #[cfg(unix)]

@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use serde_json::Value;
+
 use super::{Answer, Client, PATIENCE, Request, free_address, wait_until, wait_within};
 
 const ANY: &str = "127.0.0.1:0";
@@ -410,6 +412,18 @@ impl Process {
     /// Returns the standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.text.lock().unwrap().clone()
+    }
+
+    /// Waits for the line of the access log about a request for this path, and returns it.
+    #[track_caller]
+    pub(crate) fn line(&self, path: &str) -> Value {
+        let find = || {
+            let out = self.out();
+            let lines = out.lines().map(serde_json::from_str::<Value>);
+            lines.flatten().find(|line| line["path"] == path)
+        };
+        wait_until(&format!("{path} is logged"), || find().is_some());
+        find().unwrap()
     }
 
     #[track_caller]
