@@ -299,3 +299,31 @@ fn ten_thousand_bad_tokens_do_not_push_a_good_one_out() {
     assert_eq!(send(&token), 200);
     assert!(hits(&gateway) > before, "the good token was verified again");
 }
+
+#[test]
+fn a_worker_keeps_as_many_tokens_as_its_own_level_takes() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let token = issuer.token("read");
+    for (per_worker, level) in [
+        ("", "worker_hit"),
+        ("[token_cache]\nper_worker = 0\n", "shared_hit"),
+    ] {
+        let gateway = Gateway::start(&format!(
+            "{per_worker}{}{}[[routes]]\npath = \"/a\"\n\
+             upstream = \"up\"\nscopes = \"read\"\n",
+            issuer.toml(),
+            upstream.toml("up")
+        ));
+        gateway.wait_until_ready();
+        // One connection stays with one worker.
+        let mut client = gateway.connect();
+        for _ in 0..3 {
+            let answer = client.send(&Request::get("/a").bearer(&token));
+            assert_eq!(answer.status, 200);
+        }
+        for (result, count) in [("miss", 1.0), (level, 2.0)] {
+            let name = "scopegate_token_cache_lookups_total";
+            gateway.wait_for_metric(&format!("{name}{{result=\"{result}\"}}"), count);
+        }
+    }
+}

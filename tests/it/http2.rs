@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, frame, literal, request,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, literal, request,
 };
 use crate::support::{Gateway, Issuer, Request, Script, Upstream, wait_until};
 
@@ -418,4 +418,43 @@ fn requests_have_bounds_on_a_connection_and_in_all() {
     wait_until("there is room again", || {
         gateway.send(&Request::get("/a")).status == 200
     });
+}
+
+/// The identifiers of settings (RFC 9113 §6.5.2).
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// The window of a connection before the first WINDOW_UPDATE (RFC 9113 §6.9.2).
+const FIRST_WINDOW: u32 = 65_535;
+
+/// Returns the value of a setting in a SETTINGS frame.
+fn setting(payload: &[u8], id: u16) -> Option<u32> {
+    let mut settings = payload.chunks_exact(6);
+    let found = settings.find(|setting| setting[..2] == id.to_be_bytes())?;
+    Some(u32::from_be_bytes(found[2..].try_into().unwrap()))
+}
+
+#[test]
+fn a_client_is_told_the_streams_and_the_windows_of_the_configuration() {
+    let upstream = Upstream::start();
+    let own = "[server.http2]\nstreams = 7\nstream_window = \"8 KiB\"\n\
+               connection_window = \"256 KiB\"\n";
+    for (lines, streams, stream, connection) in
+        [("", 100, 64 << 10, 1 << 20), (own, 7, 8 << 10, 256 << 10)]
+    {
+        let gateway = Gateway::open(&upstream, lines);
+        let mut client = Frames::connect(gateway.address());
+        let is_update = |frame: &Frame| frame.kind == WINDOW_UPDATE && frame.stream == 0;
+        if !client.seen.iter().any(is_update) {
+            client.wait(is_update).expect("the connection has a window");
+        }
+        let mut seen = client.seen.iter();
+        let told = seen.find(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0);
+        let told = &told.unwrap().payload;
+        assert_eq!(setting(told, MAX_CONCURRENT_STREAMS), Some(streams));
+        assert_eq!(setting(told, INITIAL_WINDOW_SIZE), Some(stream));
+        let updates = client.seen.iter().filter(|frame| is_update(frame));
+        let more: u32 = updates.map(|frame| frame.number(0)).sum();
+        assert_eq!(FIRST_WINDOW + more, connection);
+    }
 }
