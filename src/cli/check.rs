@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn a_good_configuration_says_how_much_it_has() {
         let text = "[upstreams.a]\nurl = \"http://a\"\n\
-                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\npublic = true\n";
+                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\n\
+                    public = true\n";
         let config = Config::parse(text, "gateway.toml").unwrap();
         let report = report(&config, "gateway.toml");
         assert!(
@@ -74,7 +75,8 @@ mod tests {
     #[test]
     fn notes_are_counted_beside_the_problems_that_there_are_not() {
         let text = "[server]\nadmin = \"0.0.0.0:9090\"\n[upstreams.a]\nurl = \"http://a\"\n\
-                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\npublic = true\n";
+                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\n\
+                    public = true\n";
         let config = Config::parse(text, "gateway.toml").unwrap();
         let report = report(&config, "gateway.toml");
         let end = "\n\ngateway.toml: 1 route, no problems, 1 note\n";

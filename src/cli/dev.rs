@@ -26,7 +26,8 @@ use crate::net::Url;
 #[command(after_help = "\
 Every issuer of the configuration is replaced by the embedded one, whose tokens satisfy its \
 settings, and every upstream by an echo that shows what was forwarded, or the event that a \
-function gets. The client dev with the secret dev-secret may have every scope that the routes name; [dev.clients] adds other clients. \
+function gets. The client dev with the secret dev-secret may have every scope that the routes \
+name; [dev.clients] adds other clients. \
 Pages and other clients get tokens by authorization codes with PKCE, and may register themselves. \
 Everything listens on this machine only, whatever the file says; --listen, --admin and \
 --issuer-listen are used as given.
@@ -247,7 +248,8 @@ mod tests {
 
     const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
                         [upstreams.a]\nurl = \"http://a\"\n\
-                        [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = { GET = \"a.read\" }\n";
+                        [[routes]]\npath = \"/a\"\nupstream = \"a\"\n\
+                        methods = { GET = \"a.read\" }\n";
 
     fn text(gateway: &str) -> String {
         let welcome = Welcome {
@@ -297,7 +299,8 @@ mod tests {
         };
         let text = welcome(&noted);
         let expected = "\n1 route has methods that are denied, whatever the token\n\n\
-                        What \"scopegate check\" notes about the file, as \"run\" serves it:\nnote: ";
+                        What \"scopegate check\" notes about the file, as \"run\" serves it:\n\
+                        note: ";
         assert!(text.contains(&format!("{expected}{note}\n")), "{text}");
         // A file with many of them is read with `check`.
         let mut many = config;

@@ -132,7 +132,8 @@ impl Failure {
 
 fn no_file(file: &Path) -> String {
     format!(
-        "error: there is no file {file:?}\nhelp: name another one with --config FILE, or begin with \
+        "error: there is no file {file:?}\n\
+         help: name another one with --config FILE, or begin with \
          these lines, your issuer and your upstream:\n{BEGINNING}\n\
          `scopegate check` then shows what it does, and `scopegate dev` tries it on this machine \
          without the issuer and the upstream"

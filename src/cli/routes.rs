@@ -90,7 +90,8 @@ fn widths(lines: &[Vec<String>]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    const ISSUER: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
+    const ISSUER: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\n\
+                          audience = \"api\"\n\
                           [upstreams.orders]\nurl = \"http://orders\"\n";
 
     fn shown(routes: &str) -> String {
@@ -99,7 +100,8 @@ mod tests {
 
     #[test]
     fn the_more_specific_route_stands_first_whatever_the_file_says() {
-        let routes = "[[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\nauthenticated = true\nmethods = \"ANY\"\n\
+        let routes = "[[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
+                      authenticated = true\nmethods = \"ANY\"\n\
                       [[routes]]\npath = \"/orders/new\"\nupstream = \"orders\"\n\
                       methods = { GET = { any = [\"orders.read\", \"orders.admin\"] } }\n";
         assert_eq!(
@@ -117,7 +119,8 @@ mod tests {
                       [[routes]]\npath = \"/f\"\nupstream = \"f\"\n\
                       methods = { GET = \"r\", POST = { deny = true } }\n\
                       [[routes]]\npath = \"/old\"\nmethods = [\"GET\"]\npublic = true\n\
-                      respond = { status = 301, headers = { Location = \"https://new.example.com\" } }\n\
+                      respond = { status = 301, headers = { Location = \"https://new.example.com\" \
+                      } }\n\
                       [[routes]]\npath = \"/x\"\ndeny = true\nmethods = \"ANY\"\n";
         assert_eq!(
             shown(routes),
@@ -131,8 +134,10 @@ mod tests {
 
     #[test]
     fn hosts_have_a_column_where_a_route_names_one() {
-        let routes = "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\npublic = true\nmethods = [\"GET\"]\n\
-                      [[routes]]\nhost = \"api.example.com\"\npath = \"/b\"\nupstream = \"orders\"\n\
+        let routes = "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\npublic = true\n\
+                      methods = [\"GET\"]\n\
+                      [[routes]]\nhost = \"api.example.com\"\npath = \"/b\"\n\
+                      upstream = \"orders\"\n\
                       methods = { GET = \"b\" }\n";
         assert_eq!(
             shown(routes),

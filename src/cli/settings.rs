@@ -357,7 +357,8 @@ mod tests {
         let file = folder.path().join("gateway.toml");
         let text = "[server]\nlisten = \"10.0.0.1:80\"\nadmin = \"10.0.0.1:81\"\nworkers = 3\n\
                     [upstreams.a]\nurl = \"http://a\"\n\
-                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\npublic = true\n";
+                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\n\
+                    public = true\n";
         fs::write(&file, text).unwrap();
         let path = file.display();
         let plain = settings(&format!("-c {path}")).load().unwrap();

@@ -255,7 +255,8 @@ mod tests {
         };
         let route = |path: &str, asked: &str| format!("[[routes]]\npath = \"{path}\"\n{asked}\n");
         let text = format!(
-            "{}{}[upstreams.u]\nurl = \"http://u\"\n[defaults]\nupstream = \"u\"\nissuer = [\"a\", \"b\"]\n{}{}",
+            "{}{}[upstreams.u]\nurl = \"http://u\"\n[defaults]\nupstream = \"u\"\n\
+             issuer = [\"a\", \"b\"]\n{}{}",
             issuer("a"),
             issuer("b"),
             route("/first", first),

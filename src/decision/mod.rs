@@ -297,7 +297,8 @@ impl<'s> Routed<'s, '_> {
     }
 
     /// Describes a token that was not verified, if the log shows it: such tokens cost their senders
-    /// nothing, so that they must not cost more than they have to. One that is too long is not read.
+    /// nothing, so that they must not cost more than they have to. One that is too long is not
+    /// read.
     fn unverified(&self, token: Option<BearerToken<'_>>) -> Option<SeenToken> {
         let config = &self.snapshot.config;
         if config.log.access == AccessLog::Off || config.log.claims.is_empty() {

@@ -16,8 +16,8 @@ use crate::transform::{Cors, HeaderRules, Preflight, origin_of};
 
 /// Returns the answer to a preflight for the metadata of a protected resource, for a path whose
 /// routes have CORS rules, unless one of them lists `OPTIONS` itself, or for a path without routes
-/// in a group with CORS rules. It comes before authorization, since browsers send no credentials with
-/// a preflight, and tells only which requests a page may send.
+/// in a group with CORS rules. It comes before authorization, since browsers send no credentials
+/// with a preflight, and tells only which requests a page may send.
 pub(super) fn answer<'s>(
     snapshot: &'s Snapshot,
     target: &Target<'_>,

@@ -144,8 +144,8 @@ impl Problem {
     fn token(self, error: &TokenError, needed: &[Scope], level: ErrorDetail) -> Self {
         let scope = join(needed);
         match error {
-            // A client without credentials, or with some of another scheme, gets no error code, only
-            // the scopes that it needs (RFC 6750 §3.1).
+            // A client without credentials, or with some of another scheme, gets no error code,
+            // only the scopes that it needs (RFC 6750 §3.1).
             TokenError::Missing(_) | TokenError::WrongScheme(_) => {
                 self.with_challenge(challenge(None, "", &scope))
             }
@@ -169,8 +169,8 @@ impl Problem {
         }
     }
 
-    /// Adds the challenge and the scopes that the token lacks. The challenge names those that it has,
-    /// too: a client that asks for exactly the scopes of the challenge keeps what it had.
+    /// Adds the challenge and the scopes that the token lacks. The challenge names those that it
+    /// has, too: a client that asks for exactly the scopes of the challenge keeps what it had.
     fn insufficient_scope(self, needed: &[Scope], missing: &[Scope], level: ErrorDetail) -> Self {
         let description = match level {
             ErrorDetail::Full => self.kind.in_place_of_access(LACKS_SCOPES),
@@ -184,11 +184,11 @@ impl Problem {
         }
     }
 
-    /// Writes a problem of RFC 9457 §3 as JSON, with extension members: `code` is stable, `detail` is
-    /// for people.
+    /// Writes a problem of RFC 9457 §3 as JSON, with extension members: `code` is stable, `detail`
+    /// is for people.
     ///
-    /// A refused client may send requests at a high rate, so the body is written by hand: a serializer
-    /// takes twice as long.
+    /// A refused client may send requests at a high rate, so the body is written by hand: a
+    /// serializer takes twice as long.
     fn body(&self, request_id: &HeaderValue) -> Vec<u8> {
         let mut body = Vec::with_capacity(BODY_CAPACITY);
         let title = self.status.canonical_reason().unwrap_or("Error");

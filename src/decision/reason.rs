@@ -170,7 +170,8 @@ impl Reason {
                 closes: false,
                 help: "Not a signed JWT of the right form; the log has the part and the member: \
                     cut off in copying, at the start or in the signature as well; in quotation \
-                    marks; the scheme twice; `crit`; no `exp` or `iss`, or one of the wrong type; a member twice; a \
+                    marks; the scheme twice; `crit`; no `exp` or `iss`, or one of the wrong type; \
+                    a member twice; a \
                     number beyond the range of a 64-bit float (`1e400`).",
             },
             Self::AlgorithmNotAllowed => &Row {
@@ -211,7 +212,8 @@ impl Reason {
                 operator: "the token's signature is not that of the issuer's key",
                 blame: Blame::Client,
                 closes: false,
-                help: "The issuer has the key, and the signature was not made with it: the header or the \
+                help: "The issuer has the key, and the signature was not made with it: the header \
+                       or the \
                     claims were changed, or another environment has a key of the same name.",
             },
             Self::TokenExpired => &Row {
@@ -363,8 +365,10 @@ impl Reason {
                 operator: "a template of the route has no path for the request:",
                 blame: Blame::Client,
                 closes: false,
-                help: "The route's `rewrite`, or a URL of its `respond`, puts a value of the request into \
-                    a path, and the request has none, or one that is no segment of a path: empty, `.`, `..`, with \
+                help: "The route's `rewrite`, or a URL of its `respond`, puts a value of the \
+                       request into \
+                    a path, and the request has none, or one that is no segment of a path: empty, \
+                    `.`, `..`, with \
                     control characters, or with an ambiguity that the route does not `allow`, such \
                     as a slash. The log names the reference: see \
                     [templates](traffic.md#templates).",
@@ -586,7 +590,8 @@ impl Reason {
                 operator: "there is no response head in time",
                 blame: Blame::Upstream,
                 closes: false,
-                help: "No response head within `response_timeout`, or no whole answer of a function.",
+                help: "No response head within `response_timeout`, or no whole answer of a \
+                       function.",
             },
             Self::EventTooLarge => &Row {
                 status: StatusCode::PAYLOAD_TOO_LARGE,

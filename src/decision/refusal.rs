@@ -43,8 +43,8 @@ pub enum Cause {
         /// The reason for which the ambiguity is not allowed.
         barred: AmbiguityRefusal,
     },
-    /// The rewrite of the route, or a URL of its own answer, has no path for the request: a value is
-    /// absent, or cannot stand in a path.
+    /// The rewrite of the route, or a URL of its own answer, has no path for the request: a value
+    /// is absent, or cannot stand in a path.
     Unmappable(Box<str>),
     /// A tolerant application could read the path as one of a stricter route.
     Shadowed {

@@ -394,7 +394,8 @@ mod tests {
     use crate::route::{Table, Target};
 
     const TOKEN: &str = "TOKEN=$(curl -s -u dev:dev-secret -d grant_type=client_credentials \
-                         -d scope=orders.read http://127.0.0.1:9400/oauth2/token | cut -d '\"' -f 4)";
+                         -d scope=orders.read http://127.0.0.1:9400/oauth2/token | cut -d '\"' -f \
+                         4)";
 
     fn lines(config: &Config) -> Vec<String> {
         let (gateway, issuer) = (

@@ -1,8 +1,8 @@
 //! The check of the host for which a request to the embedded issuer is.
 //!
 //! By DNS rebinding, an attacker can point a name of its own at this machine. A page of that name
-//! would then be of the issuer's own origin, and could have a token of it. But the request still has
-//! that name, and no attacker can point an IP address or `localhost` (RFC 6761 §6.3) anywhere.
+//! would then be of the issuer's own origin, and could have a token of it. But the request still
+//! has that name, and no attacker can point an IP address or `localhost` (RFC 6761 §6.3) anywhere.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

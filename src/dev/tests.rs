@@ -95,7 +95,8 @@ fn a_name_that_was_pointed_at_this_machine_gets_nothing() {
 pub(super) fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Reply {
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n"
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n"
     );
     let reply = send(
         sandbox.issuer_address(),

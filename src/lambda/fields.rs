@@ -112,8 +112,8 @@ impl Serialize for JoinedValues<'_> {
     }
 }
 
-/// Returns a value as text: that of its bytes as UTF-8, or else as ISO 8859-1, which has a character
-/// for each byte.
+/// Returns a value as text: that of its bytes as UTF-8, or else as ISO 8859-1, which has a
+/// character for each byte.
 fn text(value: &HeaderValue) -> Cow<'_, str> {
     match str::from_utf8(value.as_bytes()) {
         Ok(text) => Cow::Borrowed(text),

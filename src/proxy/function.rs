@@ -1,9 +1,9 @@
 //! Invokes the function that an upstream is, and turns its answer into the client's response.
 //!
-//! Unlike a forwarded request, the request and the answer are kept in memory as a whole. A permit of
-//! the upstream bounds how many are kept at a time: it is taken before the body is read, and freed
-//! when the client's connection has taken the whole answer. An invocation goes on, and keeps its
-//! permit, when its client has left. Of the client's request nothing but the event reaches the
+//! Unlike a forwarded request, the request and the answer are kept in memory as a whole. A permit
+//! of the upstream bounds how many are kept at a time: it is taken before the body is read, and
+//! freed when the client's connection has taken the whole answer. An invocation goes on, and keeps
+//! its permit, when its client has left. Of the client's request nothing but the event reaches the
 //! Invoke API: its fields are the gateway's own.
 
 use bytes::{Bytes, BytesMut};

@@ -82,8 +82,8 @@ pub struct Streaming {
 
 impl RequestBody {
     /// Makes the body of a forwarded request, of at most `limit` bytes, which the connection counts
-    /// as unread until its end by the references to `bodies`. The second value is the state of the upload; `None` for an empty
-    /// body.
+    /// as unread until its end by the references to `bodies`. The second value is the state of the
+    /// upload; `None` for an empty body.
     pub(super) fn new(
         incoming: Incoming,
         limit: Option<u64>,

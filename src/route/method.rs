@@ -51,8 +51,8 @@ pub enum MethodError {
 }
 
 impl MethodPattern {
-    /// Returns how closely the pattern fits a method; `None` if it does not answer it. `head` is set
-    /// if `GET` answers `HEAD`.
+    /// Returns how closely the pattern fits a method; `None` if it does not answer it. `head` is
+    /// set if `GET` answers `HEAD`.
     #[inline]
     #[must_use]
     pub fn fit(&self, method: &Method, head: bool) -> Option<Fit> {

@@ -76,8 +76,8 @@ pub(super) fn rule_of_same_upstream<T: Access>(
 }
 
 /// Returns whether the rules of one pattern refuse, for a method, a caller that a rule of the same
-/// upstream admits. A pattern that lacks the method admits no caller, and neither does a denied rule:
-/// nothing is stricter than that.
+/// upstream admits. A pattern that lacks the method admits no caller, and neither does a denied
+/// rule: nothing is stricter than that.
 pub(super) fn refuses<T: Access>(
     shared: &[usize],
     rules: &[Rule<T>],

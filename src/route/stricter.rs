@@ -62,9 +62,9 @@ impl Rivals {
     /// Returns a rule that does not match the path as it stands, goes before `found` in some
     /// tolerant reading of it, and does not admit every caller that `found` admits.
     ///
-    /// A rival is left out if `found` spells each reading in which the rival goes before it, and one
-    /// of these readings differs from the path only in segments that are literals of `found`: the
-    /// operator has then told the paths apart.
+    /// A rival is left out if `found` spells each reading in which the rival goes before it, and
+    /// one of these readings differs from the path only in segments that are literals of `found`:
+    /// the operator has then told the paths apart.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],

@@ -188,8 +188,8 @@ impl Facts {
     }
 }
 
-/// Returns whether a reading, with the literals of `found` as they are written, is a path of `found`
-/// and none of `other`. `as_read` is `found` as the reader folds it.
+/// Returns whether a reading, with the literals of `found` as they are written, is a path of
+/// `found` and none of `other`. `as_read` is `found` as the reader folds it.
 fn spells(found: &Pattern, reading: &[String], as_read: &Pattern, other: &Pattern) -> bool {
     if !as_read.matches(reading) {
         return false;

@@ -1,5 +1,5 @@
-//! The verifiers of a snapshot: one for each entry of `[issuers]`. Entries with the same settings of
-//! keys share an issuer, whose keys are fetched once.
+//! The verifiers of a snapshot: one for each entry of `[issuers]`. Entries with the same settings
+//! of keys share an issuer, whose keys are fetched once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -12,7 +12,8 @@ labels! {
         ProxyHeaderMalformed = "proxy_header_malformed",
         /// The PROXY header was not complete in time.
         ProxyHeaderTimeout = "proxy_header_timeout",
-        /// The connection begins with a PROXY header that the listener does not expect of this peer.
+        /// The connection begins with a PROXY header that the listener does not expect of this
+        /// peer.
         ProxyHeaderUnexpected = "proxy_header_unexpected",
         /// Plain HTTP on a port with TLS.
         TlsPlainHttp = "tls_plain_http",

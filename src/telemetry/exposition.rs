@@ -46,7 +46,8 @@ impl ShardedFamilies {
             requests: Family::new(
                 COUNTER,
                 "scopegate_requests_total",
-                "Requests by route pattern, method and status class; `cut`: the response ended early, `left`: the client did not wait for its end.",
+                "Requests by route pattern, method and status class; `cut`: the response ended \
+                 early, `left`: the client did not wait for its end.",
                 &["route", "method", "status"],
             )?,
             duration: Family::new(
@@ -94,7 +95,8 @@ impl ShardedFamilies {
             connection_errors: Family::new(
                 COUNTER,
                 "scopegate_connection_errors_total",
-                "Client connections that ended in an error, by reason; requests that the parser refuses are included.",
+                "Client connections that ended in an error, by reason; requests that the parser \
+                 refuses are included.",
                 &["reason"],
             )?,
             refused_streams: Family::new(
@@ -136,7 +138,8 @@ impl ShardedFamilies {
             log_dropped: Family::new(
                 COUNTER,
                 "scopegate_log_dropped_total",
-                "Lines of the gateway's own log that were dropped because standard error was not read, or failed.",
+                "Lines of the gateway's own log that were dropped because standard error was not \
+                 read, or failed.",
                 &[],
             )?,
         })

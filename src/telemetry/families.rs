@@ -53,7 +53,8 @@ impl Families {
             upstream_healthy: int_gauges(
                 r,
                 "scopegate_upstream_endpoint_healthy",
-                "1 if the health probes of the endpoint succeed, otherwise 0; only for endpoints with probes.",
+                "1 if the health probes of the endpoint succeed, otherwise 0; only for endpoints \
+                 with probes.",
                 &["upstream", "endpoint"],
             )?,
             upstream_ejected: int_gauges(

@@ -72,7 +72,8 @@ impl GatewayMetrics {
             resting: int_gauge(
                 r,
                 "scopegate_connections_resting",
-                "Idle HTTP/1.1 client connections of which only the socket is kept until their next byte.",
+                "Idle HTTP/1.1 client connections of which only the socket is kept until their \
+                 next byte.",
             )?,
             tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
             accepted: counter(
@@ -100,7 +101,8 @@ impl GatewayMetrics {
             panics: counter(
                 r,
                 "scopegate_panics_total",
-                "Panics that were caught: of a request, which is answered with 500, or of a background task.",
+                "Panics that were caught: of a request, which is answered with 500, or of a \
+                 background task.",
             )?,
             config: int_gauges(
                 r,
@@ -111,13 +113,15 @@ impl GatewayMetrics {
             certificates: int_gauges(
                 r,
                 "scopegate_certificate_expiry_timestamp_seconds",
-                "Time when a certificate of a TLS listener expires, in seconds since 1970, by its file.",
+                "Time when a certificate of a TLS listener expires, in seconds since 1970, by its \
+                 file.",
                 &["file"],
             )?,
             log_dropped: counter(
                 r,
                 "scopegate_access_log_dropped_total",
-                "Access log lines that were dropped because standard output was too slow, or failed.",
+                "Access log lines that were dropped because standard output was too slow, or \
+                 failed.",
             )?,
         })
     }

@@ -5,13 +5,13 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// The largest number of characters of the TLS library's text that are shown. It may quote the names
-/// in a peer's certificate.
+/// The largest number of characters of the TLS library's text that are shown. It may quote the
+/// names in a peer's certificate.
 const MAX_CHARS: usize = 200;
 
 /// Shows the error of a handshake on one line. The TLS library calls a certificate of an unknown CA
-/// `UnknownIssuer`, or `BadSignature` if a trusted CA has the same name, which read like reasons for
-/// tokens.
+/// `UnknownIssuer`, or `BadSignature` if a trusted CA has the same name, which read like reasons
+/// for tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct HandshakeFault<'a>(pub &'a io::Error);
 

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn the_sentence_names_the_places_and_the_one_that_has_a_jwt_instead() {
-        let looked = "there is no token where this route looks for one: authorization:bearer, cookie:session";
+        let looked = "there is no token where this route looks for one: authorization:bearer, \
+                      cookie:session";
         let jwt = TOKEN.to_owned();
         for (name, value, query, place) in [
             ("x-token", jwt.clone(), "", "header:x-token"),

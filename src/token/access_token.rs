@@ -13,8 +13,8 @@ const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "ia
 /// beside them.
 const HASH_CLAIMS: [&str; 3] = ["at_hash", "c_hash", "s_hash"];
 
-/// The claim by which an ID token is bound to a login (OpenID Connect Core §2). Some issuers copy it
-/// into access tokens, which have a scope as well.
+/// The claim by which an ID token is bound to a login (OpenID Connect Core §2). Some issuers copy
+/// it into access tokens, which have a scope as well.
 const NONCE: &str = "nonce";
 
 /// The claims of which an access token has one that grants a scope, and an ID token never has any,
@@ -27,7 +27,8 @@ const SCOPE_CLAIMS: [&str; 2] = ["scope", "scp"];
 const ACCESS_CLAIMS: [&str; 4] = ["scope", "scp", "roles", "permissions"];
 
 /// The claims that state the client that has the access, as a string, and mark an access token as
-/// well. An ID token has none of them but `azp`, which is therefore not listed. `cid` is Okta's, and
+/// well. An ID token has none of them but `azp`, which is therefore not listed. `cid` is Okta's,
+/// and
 /// `appid` is Entra's.
 const MARKING_CLIENTS: [&str; 3] = ["client_id", "cid", "appid"];
 
@@ -105,8 +106,8 @@ fn is_there(claims: &Claims, name: &str) -> bool {
     !matches!(claims.get(name), None | Some(Claim::Null))
 }
 
-/// Returns whether a scope claim grants a scope. One that is empty or of another type shows nothing:
-/// an issuer may write it into each of its tokens.
+/// Returns whether a scope claim grants a scope. One that is empty or of another type shows
+/// nothing: an issuer may write it into each of its tokens.
 fn has_scope(claims: &Claims) -> bool {
     let found = SCOPE_CLAIMS.iter().filter_map(|name| claims.get(name));
     let granted = ScopeSet::granted_by(found);
@@ -120,8 +121,8 @@ fn is_logout(claims: &Claims) -> bool {
     }
 }
 
-/// Finds a claim that RFC 9068 §2.2 requires and that is absent or not of its type. Those that every
-/// token needs were checked already.
+/// Finds a claim that RFC 9068 §2.2 requires and that is absent or not of its type. Those that
+/// every token needs were checked already.
 fn absent_rfc_9068_claim(claims: &Claims) -> Option<KindFault> {
     for name in RFC_9068_CLAIMS {
         let is_good = match (name, claims.get(name)) {

@@ -155,8 +155,8 @@ struct Found<'r> {
 impl<'r> Found<'r> {
     /// Keeps the token; fails if it is the second one. Of two tokens, the gateway could check one
     /// and the upstream use the other. An empty field, cookie or parameter is no token: a browser
-    /// sends an empty cookie after a logout, beside the token of the page. Beside a token of its own
-    /// kind it counts, since parsers differ in which of two they read.
+    /// sends an empty cookie after a logout, beside the token of the page. Beside a token of its
+    /// own kind it counts, since parsers differ in which of two they read.
     fn keep(&mut self, text: &'r [u8], carrier: Carrier) -> Result<(), TokenError> {
         let before = self.token.and_then(|token| token.carrier);
         if is_empty(text) {

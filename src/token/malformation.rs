@@ -147,7 +147,8 @@ impl Malformation {
             ),
             Self::Base64 { part, at: None } => write!(
                 f,
-                "is not base64url in its {part}, where the last character is missing or wrong: it may have been cut off"
+                "is not base64url in its {part}, where the last character is missing or wrong: it \
+                 may have been cut off"
             ),
             Self::NotJson(part, JsonFault::Twice(_)) if !is_shown => {
                 write!(f, "has a member twice in its {part}")

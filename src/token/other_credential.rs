@@ -5,8 +5,8 @@ use std::fmt;
 use super::Source;
 use super::absence::write_places;
 
-/// The schemes that are shown: those of IANA's registry, and others that services take. Another word
-/// may be a part of a credential.
+/// The schemes that are shown: those of IANA's registry, and others that services take. Another
+/// word may be a part of a credential.
 const SCHEMES: [&str; 26] = [
     "Basic",
     "Concealed",

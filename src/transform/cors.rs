@@ -121,8 +121,8 @@ impl Cors {
         }
     }
 
-    /// Returns the names of the fields of an answer that a page may read. An asterisk stands for all
-    /// of them, but not where the page sent cookies (the Fetch standard, "CORS protocol and
+    /// Returns the names of the fields of an answer that a page may read. An asterisk stands for
+    /// all of them, but not where the page sent cookies (the Fetch standard, "CORS protocol and
     /// credentials"): then each name is listed.
     fn exposed(&self, headers: &HeaderMap) -> String {
         match &self.expose {

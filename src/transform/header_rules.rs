@@ -110,7 +110,8 @@ impl HeaderRules {
     }
 
     /// Changes a message, except for the fields of [`Self::render`], which the caller adds. A field
-    /// that is removed or set is removed in every spelling: an upstream may read `x_env` as `x-env`.
+    /// that is removed or set is removed in every spelling: an upstream may read `x_env` as
+    /// `x-env`.
     pub fn apply(&self, direction: Direction, headers: &mut HeaderMap) {
         if !self.is_empty() {
             self.change(direction, headers);

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::route::is_host;
 
-/// An origin of the configuration: `https://app.example.com`; `https://*.example.com` for hosts with
-/// exactly one more label; or `https://*` for every host and port. A port is given where it is not
-/// the default of the scheme.
+/// An origin of the configuration: `https://app.example.com`; `https://*.example.com` for hosts
+/// with exactly one more label; or `https://*` for every host and port. A port is given where it is
+/// not the default of the scheme.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     scheme: Box<str>,

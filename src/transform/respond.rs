@@ -40,8 +40,8 @@ enum RespondBody {
 }
 
 impl Respond {
-    /// Creates an answer. A body without a `Content-Type` among the fields gets one: JSON if it is an
-    /// object or a list, plain text otherwise.
+    /// Creates an answer. A body without a `Content-Type` among the fields gets one: JSON if it is
+    /// an object or a list, plain text otherwise.
     #[must_use]
     pub fn new(status: StatusCode, mut fields: Vec<RespondField>, body: Option<&Template>) -> Self {
         let Some(body) = body else {

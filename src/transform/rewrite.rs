@@ -217,8 +217,8 @@ fn fill_path<'v>(
     Ok(path.filled(variable))
 }
 
-/// Returns whether a text has characters that every reader takes for those of a segment, and slashes
-/// between them.
+/// Returns whether a text has characters that every reader takes for those of a segment, and
+/// slashes between them.
 fn is_path_data(text: &str) -> bool {
     let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!+,=/".contains(&byte);
     let is_step = |segment: &str| segment.bytes().all(|byte| byte == b'.');

@@ -101,7 +101,8 @@ impl EndpointState {
             && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
     }
 
-    /// Ejects the endpoint, and returns for how long: the `n`th time in a row for `n` times as long.
+    /// Ejects the endpoint, and returns for how long: the `n`th time in a row for `n` times as
+    /// long.
     pub(super) fn eject(&self, time: Duration) -> Duration {
         let times = self
             .ejections

@@ -162,7 +162,8 @@ impl fmt::Display for Fault {
             Self::Unprocessed(error) => match error.source() {
                 Some(source) => write!(
                     f,
-                    "the upstream did not process the request, and it could not be sent again: {source}"
+                    "the upstream did not process the request, and it could not be sent again: \
+                     {source}"
                 ),
                 None => write!(f, "the request could not be sent: {error}"),
             },

@@ -342,7 +342,8 @@ mod headers {
         ("sec-fetch-site", "same-site"),
         (
             "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/142.0.0.0",
         ),
     ];
 

@@ -35,8 +35,10 @@ pub(crate) fn many_routes(routes: u64, name: &str) -> String {
     for number in 0..routes {
         text += &format!(
             "[upstreams.{name}-{number}]\nurl = \"http://127.0.0.1:9\"\n\
-             [[groups]]\nprefix = \"/{name}/{number}\"\npublic_url = \"https://{name}-{number}.example.com/\"\n\
-             [[groups.routes]]\npath = \"/{{id}}\"\nupstream = \"{name}-{number}\"\nscopes = \"orders.read\"\n"
+             [[groups]]\nprefix = \"/{name}/{number}\"\n\
+             public_url = \"https://{name}-{number}.example.com/\"\n\
+             [[groups.routes]]\npath = \"/{{id}}\"\nupstream = \"{name}-{number}\"\n\
+             scopes = \"orders.read\"\n"
         );
     }
     text

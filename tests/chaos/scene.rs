@@ -67,11 +67,14 @@ impl Scene {
         let text = format!(
             "[server]\nlisten = \"{}\"\nadmin = \"off\"\nworkers = 2\n\
              [server.tls]\ncertificates = [{{ cert_file = \"tls.pem\", key_file = \"tls.key\" }}]\n\
-             [issuers.idp]\nissuer = \"{ISSUER}\"\njwks_uri = \"http://{}/keys\"\naudience = \"api\"\n\
+             [issuers.idp]\nissuer = \"{ISSUER}\"\njwks_uri = \"http://{}/keys\"\n\
+             audience = \"api\"\n\
              refresh = \"1s\"\nrefresh_min = \"1s\"\ncooldown = \"1s\"\n\
-             [upstreams.orders]\nendpoints = [{}]\nretries = 2\nretry_percent = 100\nresponse_timeout = \"5s\"\n\
+             [upstreams.orders]\nendpoints = [{}]\nretries = 2\nretry_percent = 100\n\
+             response_timeout = \"5s\"\n\
              [defaults]\nupstream = \"orders\"\n\
-             [[routes]]\npath = \"/orders\"\nmethods = {{ GET = \"orders.read\", POST = \"orders.read\" }}\n\
+             [[routes]]\npath = \"/orders\"\n\
+             methods = {{ GET = \"orders.read\", POST = \"orders.read\" }}\n\
              [[routes]]\npath = \"/number/{number}\"\npublic = true\n{broken}",
             self.address,
             self.issuer.address,

@@ -70,7 +70,8 @@ fn what_stands_beside_a_body_has_a_bound() {
     assert!(scene.victim.arrivals().is_empty(), "none of them is whole");
     scene.check_memory("what stands beside a body");
     // The twin: an extension and a trailer.
-    let whole = "POST /guilty HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+    let whole = "POST /guilty HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\
+                 Connection: close\r\n\r\n\
                  1;a=b\r\nx\r\n0\r\nx-a: b\r\n\r\n";
     assert!(raw(scene.process.address(), whole.as_bytes()).starts_with("HTTP/1.1 200 "));
     assert_eq!(scene.victim.last().body, b"x");

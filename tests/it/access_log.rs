@@ -226,7 +226,8 @@ fn a_format_of_the_operators_own_is_written_for_each_request() {
     let format = r#"$context.identity.sourceIp - - [$context.requestTime] "$context.httpMethod $context.routeKey $context.protocol" $context.status $context.responseLength $context.requestId $context.identity.userAgent"#;
     let process = Process::run(&format!(
         "[log]\naccess = \"all\"\naccess_format = '{format}'\n{}[[groups]]\nprefix = \"/dev\"\n\
-         upstream = \"orders\"\npublic = true\nroutes = [{{ path = \"/orders/{{id}}\", methods = [\"GET\"] }}]\n",
+         upstream = \"orders\"\npublic = true\n\
+         routes = [{{ path = \"/orders/{{id}}\", methods = [\"GET\"] }}]\n",
         upstream.toml("orders")
     ));
     let get = |path: &str, id: &str| {

@@ -196,8 +196,8 @@ fn no_early_data_is_taken() {
     );
 }
 
-// A session remembers whether its client had shown a certificate, and not whether that certificate is
-// still good, or whether one was asked for then.
+// A session remembers whether its client had shown a certificate, and not whether that certificate
+// is still good, or whether one was asked for then.
 #[test]
 fn where_certificates_are_asked_for_no_session_is_resumed() {
     let (root, upstream) = (Authority::new(), Upstream::start());

@@ -1,5 +1,5 @@
-//! The parity with Amazon API Gateway, by the ids of its test matrix: tokens. The configuration below is
-//! that of a REST API with a Cognito authorizer, and of an HTTP API with a JWT authorizer.
+//! The parity with Amazon API Gateway, by the ids of its test matrix: tokens. The configuration
+//! below is that of a REST API with a Cognito authorizer, and of an HTTP API with a JWT authorizer.
 
 use serde_json::{Value, json};
 

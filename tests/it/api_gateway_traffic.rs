@@ -149,8 +149,10 @@ public  = true
 #[test]
 fn p28_end_to_end_fields_pass_under_their_own_names() {
     let api = Api::rest(OPEN);
-    let fields = "server: backend\r\nwww-authenticate: Basic\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
-                  content-encoding: identity\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\n\
+    let fields = "server: backend\r\nwww-authenticate: Basic\r\n\
+                  date: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
+                  content-encoding: identity\r\nconnection: x-hop\r\nx-hop: 1\r\n\
+                  keep-alive: timeout=5\r\n\
                   proxy-authenticate: Basic\r\n";
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{fields}\r\n");
     api.backend.play([Script::Raw(answer.into(), true)]);
@@ -247,7 +249,8 @@ fn p31_a_slow_backend_and_a_closed_port_are_504() {
         .local_addr()
         .unwrap();
     let routes = format!(
-        "{OPEN}response_timeout = \"50ms\"\n[[groups.routes]]\npath = \"/gone\"\nupstream = \"gone\"\n\
+        "{OPEN}response_timeout = \"50ms\"\n[[groups.routes]]\npath = \"/gone\"\n\
+         upstream = \"gone\"\n\
          methods = [\"GET\"]\npublic = true\n[upstreams.gone]\nurl = \"http://{gone}\"\n"
     );
     let api = Api::rest(&routes);

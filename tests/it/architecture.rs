@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "gateway server proxy decision lambda route transform token issuer policy web net tls config snapshot \
+        "gateway server proxy decision lambda route transform token issuer policy web net tls \
+         config snapshot \
          reload telemetry dev import clock",
     ),
     (
@@ -32,7 +33,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("reload", "snapshot config telemetry blocking"),
     (
         "proxy",
-        "decision snapshot config lambda route transform token policy upstream telemetry net carry_over clock content",
+        "decision snapshot config lambda route transform token policy upstream telemetry net \
+         carry_over clock content",
     ),
     (
         "decision",
@@ -619,13 +621,15 @@ fn run_does_not_lead_into_dev() {
 fn a_use_against_the_direction_is_named_with_file_and_line() {
     let text = "//! crate::gateway\nuse crate::{clock, proxy::{self, Worker}, tls::Names};\n\
                 fn a() { crate::server::bind() }\nconst B: &str = \"crate::dev\"; // crate::dev\n\
-                #[cfg(test)]\nmod tests {\n    use crate::cli;\n    fn b() { '{' }\n}\nuse super::super::admin;\n";
+                #[cfg(test)]\nmod tests {\n    use crate::cli;\n    fn b() { '{' }\n}\n\
+                use super::super::admin;\n";
     assert_eq!(
         against_arrows(&Source::new("src/token/made_up.rs", text)),
         [
             "src/token/made_up.rs:2: \"token\" may not use \"proxy\"",
             "src/token/made_up.rs:3: \"token\" may not use \"server\"",
-            "src/token/made_up.rs:10: \"super::super::\" leaves the room; name the other one by \"crate::\"",
+            "src/token/made_up.rs:10: \"super::super::\" leaves the room; name the other one \
+             by \"crate::\"",
         ]
     );
     let good = "use super::cache;\nuse crate::policy::Scope;\nuse crate::token::{self, Rules};\n";
@@ -656,7 +660,8 @@ fn a_crate_in_the_policy_is_named_with_file_and_line() {
 
 #[test]
 fn another_caller_of_a_constructor_is_named_with_file_and_line() {
-    let text = "fn authorize() {\n    Permit::granted(a)\n}\nfn other() -> Permit {\n    Permit::granted(b)\n}\n";
+    let text = "fn authorize() {\n    Permit::granted(a)\n}\n\
+                fn other() -> Permit {\n    Permit::granted(b)\n}\n";
     let place = "Permit::granted is for \"authorize\" in src/policy/requirement.rs, not for";
     let found = unnamed_callers(&Source::new("src/policy/requirement.rs", text));
     assert_eq!(
@@ -723,7 +728,8 @@ fn another_way_into_dev_is_named_with_file_and_line() {
 
 #[test]
 fn strings_comments_and_tests_are_no_code() {
-    let text = "a(\"\\\" b\", '\"', 'c', r#\"d \" e\"#); fn f<'g>(h: &'g str) {} /* i /* j */ k */ l // m\nn";
+    let text = "a(\"\\\" b\", '\"', 'c', r#\"d \" e\"#); fn f<'g>(h: &'g str) {} /* i /* j */ k */ \
+                l // m\nn";
     let code = code_of(text);
     assert_eq!(code.len(), text.len());
     let words: Vec<&str> = code

@@ -331,8 +331,10 @@ fn an_upload_goes_on_while_the_client_reads_nothing_of_the_answer() {
 fn the_body_of_a_refused_request_is_never_taken_for_a_request() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
-        "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\nbody_bytes = \"1 KiB\"\n\
-         [[routes]]\npath = \"/marker\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n",
+        "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\n\
+         body_bytes = \"1 KiB\"\n\
+         [[routes]]\npath = \"/marker\"\nupstream = \"orders\"\nmethods = [\"GET\"]\n\
+         public = true\n",
         issuer.toml(),
         upstream.toml("orders")
     ));

@@ -102,7 +102,8 @@ fn a_cached_token_is_asked_for_the_scopes_of_each_route() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
         "{}{}\n[defaults]\nupstream = \"up\"\n[[routes]]\npath = \"/read\"\nscopes = \"read\"\n\
-         [[routes]]\npath = \"/write\"\nscopes = \"write\"\n[[routes]]\npath = \"/any\"\nauthenticated = true\n",
+         [[routes]]\npath = \"/write\"\nscopes = \"write\"\n[[routes]]\npath = \"/any\"\n\
+         authenticated = true\n",
         issuer.toml(),
         upstream.toml("up")
     ));

@@ -45,7 +45,8 @@ impl Scene {
         let tls = format!(
             "client_auth = \"optional\"\nclient_ca_file = \"clients.pem\"\n\
              [issuers.idp]\nissuer = \"{ISS}\"\naudience = \"api\"\njwks = '{keys}'\n\
-             [[groups]]\npublic_url = \"https://a.test\"\n[[groups.routes]]\npath = \"/x\"\nupstream = \"orders\"\nmethods = {{ GET = \"read\" }}\n"
+             [[groups]]\npublic_url = \"https://a.test\"\n[[groups.routes]]\npath = \"/x\"\n\
+             upstream = \"orders\"\nmethods = {{ GET = \"read\" }}\n"
         );
         let gateway = Gateway::secured(
             &upstream,

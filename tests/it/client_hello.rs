@@ -143,7 +143,8 @@ fn start(upstream: &Upstream, names: &[&str]) -> (Gateway, Vec<Vec<u8>>) {
         certificates.push(made.cert.der().to_vec());
     }
     let toml = format!(
-        "[server.tls]\ncertificates = [{}]\nclient_auth = \"required\"\nclient_ca_file = \"0.pem\"\n{}\n\
+        "[server.tls]\ncertificates = [{}]\nclient_auth = \"required\"\n\
+         client_ca_file = \"0.pem\"\n{}\n\
          [[routes]]\npath = \"/**\"\nupstream = \"orders\"\npublic = true\n",
         entries.join(", "),
         upstream.toml("orders")

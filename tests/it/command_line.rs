@@ -118,8 +118,10 @@ fn echoed(answer: &Answer) -> Value {
 fn the_walk_through_works_step_for_step() {
     let dev = Dev::start();
     let request = format!(
-        "POST /oauth2/token?grant_type=client_credentials&scope=com.test.test/test.read HTTP/1.1\r\n\
-         Host: localhost\r\nAuthorization: {BASIC}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "POST /oauth2/token?grant_type=client_credentials&scope=com.test.test/test.read \
+         HTTP/1.1\r\n\
+         Host: localhost\r\nAuthorization: {BASIC}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
     );
     let answer = raw(dev.address("issuer"), request.as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

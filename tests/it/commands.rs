@@ -157,7 +157,8 @@ fn a_bad_file_is_told_of_whole() {
          [upstreams.orders]\nurl = \"http://orders\"\n\
          [[routes]]\npath = \"/a\"\nupstream = \"order\"\nmethods = { GET = \"a\" }\n\
          [[routes]]\npath = \"/b\"\nupstream = \"orders\"\nscops = \"b\"\nmethods = [\"GET\"]\n\
-         [[routes]]\npath = \"/c\"\nupstream = \"orders\"\npublic = true\nscopes = \"c\"\nmethods = [\"GET\"]\n",
+         [[routes]]\npath = \"/c\"\nupstream = \"orders\"\npublic = true\nscopes = \"c\"\n\
+         methods = [\"GET\"]\n",
     );
     let output = folder.run(&["check", "-c", "bad.toml"], &[]);
     let errors = String::from_utf8(output.stderr).unwrap();

@@ -25,7 +25,8 @@ fn pipelined_requests_are_answered_in_order() {
             1 => format!("POST /open/{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"),
             2 => format!("GET /none/{number} HTTP/1.1\r\n\r\n"),
             _ => format!(
-                "POST /open/{number} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+                "POST /open/{number} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n\
+                 0\r\n\r\n"
             ),
         };
         text.push_str(&line.replacen("\r\n", "\r\nHost: api.test\r\n", 1));
@@ -291,7 +292,8 @@ fn an_upgrade_that_is_required_is_named() {
 fn a_refusal_does_not_reset_a_client_that_is_still_sending() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
-        "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\nbody_bytes = \"1 KiB\"\n",
+        "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\n\
+         body_bytes = \"1 KiB\"\n",
         issuer.toml(),
         upstream.toml("orders")
     ));

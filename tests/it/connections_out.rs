@@ -83,7 +83,8 @@ fn a_reload_bounds_the_connections_of_before() {
     // With another idle_timeout no connection is kept.
     let toml = |most: usize, idle: &str| {
         format!(
-            "{}max_connections = {most}\nconnect_timeout = \"200ms\"\nidle_timeout = \"{idle}\"\n{ROUTE}",
+            "{}max_connections = {most}\nconnect_timeout = \"200ms\"\nidle_timeout = \"{idle}\"\n\
+             {ROUTE}",
             upstream.toml("orders")
         )
     };

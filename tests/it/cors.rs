@@ -1,5 +1,5 @@
-//! CORS rules with wide values: request and response fields without a list, and the pages of a whole
-//! scheme.
+//! CORS rules with wide values: request and response fields without a list, and the pages of a
+//! whole scheme.
 
 use crate::support::{Answer, Gateway, Issuer, Request, Script, Upstream};
 

@@ -129,7 +129,8 @@ fn a_page_of_another_site_changes_nothing_with_a_cookie() {
         &Key::ed25519("key-1"),
         "",
         &format!(
-            "{ROUTES}\n[[routes]]\npath = \"/every\"\nmethods = [\"ANY\", \"PURGE\"]\nscopes = \"read\"\ntoken_from = \"cookie:session\"\n"
+            "{ROUTES}\n[[routes]]\npath = \"/every\"\nmethods = [\"ANY\", \"PURGE\"]\n\
+             scopes = \"read\"\ntoken_from = \"cookie:session\"\n"
         ),
     );
     let token = pair.token("read");

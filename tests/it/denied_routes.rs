@@ -69,9 +69,11 @@ fn no_token_is_looked_at_on_a_denied_route() {
 #[test]
 fn a_preflight_permits_no_denied_method() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
-    let more = "[[routes]]\npath = \"/no-preflight\"\nmethods = { GET = { public = true }, OPTIONS = { deny = true } }\n\
+    let more = "[[routes]]\npath = \"/no-preflight\"\n\
+                methods = { GET = { public = true }, OPTIONS = { deny = true } }\n\
                 cors = { origins = [\"https://app.test\"] }\n\
-                [[routes]]\npath = \"/all\"\ndeny = true\ncors = { origins = [\"https://app.test\"] }\n";
+                [[routes]]\npath = \"/all\"\ndeny = true\n\
+                cors = { origins = [\"https://app.test\"] }\n";
     let gateway = gateway(&issuer, &upstream, more);
     let preflight = |path: &str, method: &str| {
         gateway.send(
@@ -138,7 +140,8 @@ fn metadata_has_nothing_of_denied_routes() {
 #[test]
 fn a_denied_route_needs_no_upstream_and_no_issuer() {
     let gateway = Gateway::start(
-        "[[groups]]\nprefix = \"/dev\"\ndeny = true\nroutes = [{ path = \"\" }, { path = \"/**\" }]\n\
+        "[[groups]]\nprefix = \"/dev\"\ndeny = true\n\
+         routes = [{ path = \"\" }, { path = \"/**\" }]\n\
          [[routes]]\npath = \"/x\"\ndeny = true\n",
     );
     for path in ["/dev", "/dev/", "/dev/a/b", "/x", "/dev?a=b"] {
@@ -179,7 +182,8 @@ fn commands_show_denied_routes() {
     folder.write(
         "gateway.toml",
         "[upstreams.u]\nurl = \"http://u:8080\"\n\
-         [[routes]]\npath = \"/orders\"\nupstream = \"u\"\nmethods = { GET = { public = true }, PATCH = { deny = true } }\n\
+         [[routes]]\npath = \"/orders\"\nupstream = \"u\"\n\
+         methods = { GET = { public = true }, PATCH = { deny = true } }\n\
          [[routes]]\npath = \"/closed/**\"\ndeny = true\n",
     );
     assert_eq!(

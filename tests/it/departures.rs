@@ -1,5 +1,5 @@
-//! Clients that leave before the end of their answer, in the log and the metrics as they are without
-//! a setting.
+//! Clients that leave before the end of their answer, in the log and the metrics as they are
+//! without a setting.
 
 use serde_json::Value;
 

@@ -140,7 +140,8 @@ fn claims(token: &str) -> (Value, Value) {
 /// The answer of the token endpoint at a path, as a status and JSON.
 fn grant(process: &Process, path: &str, client: &str, form: &str) -> (u16, Value) {
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {}\r\nConnection: close\r\n\
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {}\r\n\
+         Connection: close\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
         STANDARD.encode(client),
         form.len()

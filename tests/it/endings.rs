@@ -530,7 +530,8 @@ fn an_answer_without_content_or_with_all_of_it_is_whole() {
     }
     // Refusals of HEAD have no content either.
     let gateway = Gateway::start(
-        "[upstreams.a]\nurl = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/a\"\nupstream = \"a\"\npublic = true\n",
+        "[upstreams.a]\nurl = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/a\"\nupstream = \"a\"\n\
+         public = true\n",
     );
     assert_eq!(gateway.send(&Request::new("HEAD", "/none")).status, 404);
     gateway.wait_for_metric(

@@ -1,4 +1,5 @@
-//! Answers of the operator's own (`[[errors.responses]]`): which entry answers, and what it may say.
+//! Answers of the operator's own (`[[errors.responses]]`): which entry answers, and what it may
+//! say.
 
 use crate::support::{Answer, Gateway, Issuer, Key, Request, Upstream, now};
 

@@ -1,7 +1,7 @@
 //! Every key of the configuration matters. The test takes a full configuration, removes or changes
-//! each key in turn, and compares what clients and upstreams see. The keys come from the schema, which
-//! is made from the tables that read the file: a key without an effect, and a new key that the full
-//! configuration does not have, fail the test.
+//! each key in turn, and compares what clients and upstreams see. The keys come from the schema,
+//! which is made from the tables that read the file: a key without an effect, and a new key that
+//! the full configuration does not have, fail the test.
 
 mod edit;
 mod settings;

@@ -1,5 +1,5 @@
-//! The words of `scopegate explain`: the judgement of the gateway, with what was found beside what is
-//! accepted.
+//! The words of `scopegate explain`: the judgement of the gateway, with what was found beside what
+//! is accepted.
 
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
@@ -138,7 +138,8 @@ fn explain_names_the_places_of_other_routes_that_are_not_forwarded() {
     let text = std::fs::read_to_string(folder.path("gateway.toml")).unwrap();
     folder.write("gateway.toml", &(text + cookie));
     folder.write("good", &folder.token(|token| token));
-    let says = "without cookie:session, header:x-token: other routes to this upstream take their tokens from there";
+    let says = "without cookie:session, header:x-token: other routes to this upstream take their \
+                tokens from there";
     for (path, expected) in [
         ("/orders/1", true),
         ("/dev/tests", true),
@@ -206,7 +207,8 @@ fn explain_takes_the_certificate_that_the_client_would_show() {
 fn what_was_found_stands_beside_what_is_accepted() {
     let folder = Folder::new();
     let text = std::fs::read_to_string(folder.path("gateway.toml")).unwrap();
-    let more = "audience = \"api\"\nclient_ids = [\"web\"]\nrequired_claims = { tenant = \"acme\" }\n\
+    let more = "audience = \"api\"\nclient_ids = [\"web\"]\n\
+                required_claims = { tenant = \"acme\" }\n\
                 algorithms = [\"RS256\"]\nscope_claims = [\"permissions\"]\n";
     folder.write("gateway.toml", &text.replace("audience = \"api\"\n", more));
     let good = |token: Token| {

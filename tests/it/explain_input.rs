@@ -1,5 +1,5 @@
-//! The requests that `scopegate explain` takes: a raw head, judged as on a connection, and token files
-//! as people have them; and its exit codes.
+//! The requests that `scopegate explain` takes: a raw head, judged as on a connection, and token
+//! files as people have them; and its exit codes.
 
 use serde_json::Value;
 
@@ -10,11 +10,15 @@ use crate::support::{Folder, Gateway, Issuer, Upstream, raw, scopegate};
 fn a_raw_head_is_judged_as_the_running_gateway_judges_it() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
-        "[server.limits]\nhead_fields = 20\nhead_bytes = \"9 KiB\"\ntarget_bytes = \"1 KiB\"\ntoken_bytes = \"4 KiB\"\n{}{}\n\
-         [[routes]]\npath = \"/orders\"\nupstream = \"orders\"\nmethods = {{ GET = \"orders.read\", POST = \"orders.write\" }}\n\
+        "[server.limits]\nhead_fields = 20\nhead_bytes = \"9 KiB\"\ntarget_bytes = \"1 KiB\"\n\
+         token_bytes = \"4 KiB\"\n{}{}\n\
+         [[routes]]\npath = \"/orders\"\nupstream = \"orders\"\n\
+         methods = {{ GET = \"orders.read\", POST = \"orders.write\" }}\n\
          token_from = [\"authorization:bearer\", \"cookie:session\", \"query:token\"]\n\
-         [[routes]]\npath = \"/open\"\nupstream = \"orders\"\npublic = true\nmethods = [\"GET\", \"POST\"]\nbody_bytes = \"10 B\"\n\
-         [[routes]]\nhost = \"b.test\"\npath = \"/only-b\"\nupstream = \"orders\"\npublic = true\nmethods = [\"GET\"]\n",
+         [[routes]]\npath = \"/open\"\nupstream = \"orders\"\npublic = true\n\
+         methods = [\"GET\", \"POST\"]\nbody_bytes = \"10 B\"\n\
+         [[routes]]\nhost = \"b.test\"\npath = \"/only-b\"\nupstream = \"orders\"\npublic = true\n\
+         methods = [\"GET\"]\n",
         issuer.toml(),
         upstream.toml("orders")
     ));

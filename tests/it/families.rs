@@ -16,7 +16,8 @@ const SUCCESS: &str = "scopegate_reloads_total{result=\"success\"}";
 fn text(upstream: &Upstream, listen: &[SocketAddr], more: &str) -> String {
     let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
     format!(
-        "[server]\nlisten = {listen:?}\nworkers = 2\n{more}\n[reload]\nwatch = false\n{}[[routes]]\npath = \"/**\"\n\
+        "[server]\nlisten = {listen:?}\nworkers = 2\n{more}\n[reload]\nwatch = false\n\
+         {}[[routes]]\npath = \"/**\"\n\
          upstream = \"orders\"\npublic = true\n",
         upstream.toml("orders")
     )

@@ -5,7 +5,8 @@ use crate::support::{Gateway, Issuer, Request, Upstream};
 
 fn orders(issuer: &Issuer, upstream: &Upstream) -> Gateway {
     Gateway::start(&format!(
-        "{}{}\n[[routes]]\npath = \"/orders\"\nupstream = \"orders\"\nmethods = {{ GET = \"orders.read\", POST = \"orders.write\" }}\n",
+        "{}{}\n[[routes]]\npath = \"/orders\"\nupstream = \"orders\"\n\
+         methods = {{ GET = \"orders.read\", POST = \"orders.write\" }}\n",
         issuer.toml(),
         upstream.toml("orders")
     ))

@@ -52,7 +52,8 @@ fn a_trusted_proxy_is_believed_and_extended() {
     assert_eq!(arrival.field("x-forwarded-proto"), Some("https"));
     assert_eq!(arrival.field("x-forwarded-host"), Some("shop.example:8443"));
     assert_eq!(arrival.field("x-forwarded-port"), Some("8443"));
-    let forwarded = "for=203.0.113.7;proto=https;by=_edge, for=10.0.0.9, for=127.0.0.1;host=\"api.test\";proto=http";
+    let forwarded = "for=203.0.113.7;proto=https;by=_edge, for=10.0.0.9, \
+                     for=127.0.0.1;host=\"api.test\";proto=http";
     assert_eq!(arrival.field("forwarded"), Some(forwarded));
     assert_eq!(arrival.field("x-real-ip"), None);
     // The twin: the same words of somebody else.
@@ -366,7 +367,8 @@ fn both_dialects_tell_the_same() {
             "https",
             "shop.example:8443",
             format!(
-                "for=\"[2001:db8::1]\";host=\"shop.example:8443\";proto=https, for=\"192.0.2.1:99\", for=unknown, {own}"
+                "for=\"[2001:db8::1]\";host=\"shop.example:8443\";proto=https, \
+                 for=\"192.0.2.1:99\", for=unknown, {own}"
             ),
         ),
         // A proxy that says nothing of its client speaks of the request as it came here.
@@ -387,7 +389,8 @@ fn both_dialects_tell_the_same() {
             "https",
             "shop.example",
             format!(
-                "for=\"[2001:db8::1]:80\";proto=https;host=shop.example, for=10.0.0.9;proto=http, {own}"
+                "for=\"[2001:db8::1]:80\";proto=https;host=shop.example, for=10.0.0.9;proto=http, \
+                 {own}"
             ),
         ),
         (

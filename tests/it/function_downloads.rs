@@ -1,5 +1,5 @@
-//! Long answers of functions on their way to their clients: each holds its permit until the client's
-//! connection has taken it, and has the limits of an answer that is relayed.
+//! Long answers of functions on their way to their clients: each holds its permit until the
+//! client's connection has taken it, and has the limits of an answer that is relayed.
 
 use serde_json::Value;
 

@@ -189,7 +189,8 @@ fn metrics_know_no_route() {
 fn a_path_without_metadata_can_be_read_by_every_page() {
     let upstream = Upstream::start();
     let gateway = Gateway::start(&format!(
-        "{}[[groups]]\nupstream = \"orders\"\npublic = true\ncors = {{ origins = [\"https://app.test\"] }}\n\
+        "{}[[groups]]\nupstream = \"orders\"\npublic = true\n\
+         cors = {{ origins = [\"https://app.test\"] }}\n\
          routes = [{{ path = \"/x\", methods = [\"GET\"] }}]\n",
         upstream.toml("orders")
     ));

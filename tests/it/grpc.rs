@@ -11,7 +11,8 @@ const MESSAGE: &[u8] = b"\0\0\0\0\x03abc";
 
 fn start(upstream: &Multiplexed, issuer: &Issuer) -> Gateway {
     Gateway::start(&format!(
-        "{}{}[[routes]]\npath = \"/shop.Orders/{{method}}\"\nupstream = \"orders\"\nmethods = {{ POST = \"read\" }}\n",
+        "{}{}[[routes]]\npath = \"/shop.Orders/{{method}}\"\nupstream = \"orders\"\n\
+         methods = {{ POST = \"read\" }}\n",
         issuer.toml(),
         upstream.toml("orders")
     ))

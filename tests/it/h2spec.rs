@@ -210,9 +210,12 @@ fn every_case_of_h2spec_is_met() {
 fn the_table_of_cases_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability/h2spec.md");
     let mut page = String::from(
-        "# HTTP/2, case by case\n\nThe cases of h2spec by their ids: what a client sends, and what it hears. The test \
-         `every_case_of_h2spec_is_met`\nplays each against a gateway, so that every line holds. `stream n` is RST_STREAM \
-         on a connection that lives on,\n`connection` GOAWAY and a close, `either` one of them, `alive` an answer to a PING.\n\n\
+        "# HTTP/2, case by case\n\nThe cases of h2spec by their ids: what a client sends, and what \
+         it hears. The test \
+         `every_case_of_h2spec_is_met`\n\
+         plays each against a gateway, so that every line holds. `stream n` is RST_STREAM \
+         on a connection that lives on,\n\
+         `connection` GOAWAY and a close, `either` one of them, `alive` an answer to a PING.\n\n\
          | case | sends | hears | verdict |\n|---|---|---|---|\n",
     );
     for case in cases() {

@@ -46,7 +46,8 @@ fn a_client_that_has_said_all_is_answered() {
     let gateway = Gateway::open(&upstream, "");
     let get = "GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n";
     let lengthy = "POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nhi";
-    let chunked = "POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let chunked = "POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\
+                   hi\r\n0\r\n\r\n";
     let large = format!(
         "POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 300000\r\n\r\n{}",
         "x".repeat(300_000)

@@ -302,7 +302,8 @@ fn a_token_is_forwarded_in_authorization_alone() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
         "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"read\"\n\
-         token_from = [\"authorization:bearer\", \"header:x-token\", \"cookie:session\", \"query:token\"]\n",
+         token_from = \
+         [\"authorization:bearer\", \"header:x-token\", \"cookie:session\", \"query:token\"]\n",
         issuer.toml(),
         upstream.toml("orders")
     ));

@@ -344,7 +344,8 @@ fn every_answer_of_a_route_with_cors_says_who_may_read_it() {
 #[test]
 fn a_refusal_of_grpc_is_read_by_its_clients() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
-    let routes = "[[routes]]\npath = \"/shop.Orders/{method}\"\nupstream = \"orders\"\nmethods = { POST = \"read\" }\n\
+    let routes = "[[routes]]\npath = \"/shop.Orders/{method}\"\nupstream = \"orders\"\n\
+                  methods = { POST = \"read\" }\n\
                   body_bytes = \"4 B\"\n";
     let gateway = gateway(&issuer, &upstream, routes);
     let call = |kind: &str| {

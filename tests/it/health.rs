@@ -5,7 +5,8 @@ use crate::support::{Cable, Gateway, Multiplexed, Request, Script, Upstream, wai
 
 const ROUTE: &str =
     "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
-const PROBED: &str = "ejection = { failures = 0 }\nhealth = { path = \"/healthz?full\", interval = \"20ms\", \
+const PROBED: &str = "ejection = { failures = 0 }\n\
+                      health = { path = \"/healthz?full\", interval = \"20ms\", \
                       healthy_after = 2, unhealthy_after = 2 }";
 
 fn pieces(pieces: &[&[u8]]) -> Script {
@@ -276,7 +277,8 @@ fn an_upstream_on_a_unix_socket_is_probed_there() {
     );
     for (name, status, healthy) in [("plain", 200, 1), ("multiplexed", 200, 1), ("gone", 502, 0)] {
         let gauge = format!(
-            "scopegate_upstream_endpoint_healthy{{endpoint=\"unix:{}\",upstream=\"{name}\"}} {healthy}",
+            "scopegate_upstream_endpoint_healthy{{endpoint=\"unix:{}\",upstream=\"{name}\"}} \
+             {healthy}",
             socket(name).display()
         );
         wait_until(&gauge, || gateway.ask_admin("/metrics").1.contains(&gauge));

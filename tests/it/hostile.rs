@@ -1,5 +1,5 @@
-//! Nothing that a peer sends can make a line of any output longer than its bound, break it, or put a
-//! secret into it: heads, paths, tokens, cookies, certificates, and answers of upstreams.
+//! Nothing that a peer sends can make a line of any output longer than its bound, break it, or put
+//! a secret into it: heads, paths, tokens, cookies, certificates, and answers of upstreams.
 //!
 //! The inputs are random. A failure names its seed: `SCOPEGATE_TEST_SEED=… cargo test --test it
 //! hostile`.
@@ -15,8 +15,8 @@ use crate::support::{
     Authority, Chance, Key, PATIENCE, Process, Script, Token, Upstream, encode, scopegate,
 };
 
-/// The most bytes of a line of the access log: 8 KiB of a path, of which an escape makes three times
-/// as many, and the other members.
+/// The most bytes of a line of the access log: 8 KiB of a path, of which an escape makes three
+/// times as many, and the other members.
 const LONGEST_LINE: usize = 32 * 1024;
 
 /// The most bytes of a line of the log of events, and of one that `explain` prints.
@@ -190,8 +190,8 @@ impl Draw {
         self.secrets.keep_token(text)
     }
 
-    /// Returns a JWT, as it may stand in a path: a secret that does not look like one may do so, too,
-    /// but nothing can tell it from another name.
+    /// Returns a JWT, as it may stand in a path: a secret that does not look like one may do so,
+    /// too, but nothing can tell it from another name.
     fn jwt(&mut self) -> String {
         self.drawn += 1;
         let token = Token::of(ISS, "orders.read").with("n", self.drawn as u64);
@@ -309,12 +309,16 @@ impl Draw {
     fn configuration(&self, upstream: &Upstream) -> String {
         let keys = json!({ "keys": [self.key.jwk()] });
         format!(
-            "[log]\naccess = \"all\"\nclaims = [\"iss\", \"aud\", \"client\", \"kid\", \"jti\", \"scope\", \"sub\"]\n\
+            "[log]\naccess = \"all\"\nclaims = \
+             [\"iss\", \"aud\", \"client\", \"kid\", \"jti\", \"scope\", \"sub\"]\n\
              [issuers.idp]\nissuer = \"{ISS}\"\naudience = \"api\"\njwks = '{keys}'\n{}\
-             [[routes]]\npath = \"/orders/**\"\nupstream = \"orders\"\nmethods = {{ GET = \"orders.read\", POST = \"orders.write\" }}\n\
+             [[routes]]\npath = \"/orders/**\"\nupstream = \"orders\"\n\
+             methods = {{ GET = \"orders.read\", POST = \"orders.write\" }}\n\
              token_from = [\"authorization:bearer\", \"query:access_token\"]\n\
-             [[routes]]\npath = \"/cookie/**\"\nupstream = \"orders\"\nmethods = {{ GET = \"orders.read\" }}\ntoken_from = [\"cookie:session\"]\n\
-             [[routes]]\npath = \"/public/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
+             [[routes]]\npath = \"/cookie/**\"\nupstream = \"orders\"\n\
+             methods = {{ GET = \"orders.read\" }}\ntoken_from = [\"cookie:session\"]\n\
+             [[routes]]\npath = \"/public/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\n\
+             public = true\n",
             upstream.toml("orders")
         )
     }

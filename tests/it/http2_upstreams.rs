@@ -230,7 +230,8 @@ fn a_dead_connection_is_left() {
     let upstream = Multiplexed::start(100);
     let (cable, address) = Cable::start(upstream.address());
     let gateway = Gateway::start(&format!(
-        "[upstreams.orders]\nurl = \"http://{address}\"\nprotocol = \"http2\"\nresponse_timeout = \"1s\"\n{ROUTE}"
+        "[upstreams.orders]\nurl = \"http://{address}\"\nprotocol = \"http2\"\n\
+         response_timeout = \"1s\"\n{ROUTE}"
     ));
     let mut client = gateway.connect();
     assert_eq!(client.send(&Request::get("/warm")).status, 200);

@@ -1,8 +1,8 @@
-//! `scopegate import`: the documents of `tests/vectors/import`, the configurations and findings that
-//! become of them, and what these configurations let pass when they are served.
+//! `scopegate import`: the documents of `tests/vectors/import`, the configurations and findings
+//! that become of them, and what these configurations let pass when they are served.
 //!
-//! `SCOPEGATE_UPDATE_VECTORS=1 cargo test --test it import::` writes `*.toml` and `*.findings` anew.
-//! The tables of verdicts (see `import_table.rs`) are written by hand.
+//! `SCOPEGATE_UPDATE_VECTORS=1 cargo test --test it import::` writes `*.toml` and `*.findings`
+//! anew. The tables of verdicts (see `import_table.rs`) are written by hand.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The credentials that imported documents are tried with: good tokens of every shape, and those that
-//! nothing may let pass.
+//! The credentials that imported documents are tried with: good tokens of every shape, and those
+//! that nothing may let pass.
 
 use serde_json::json;
 
@@ -149,8 +149,10 @@ pub(crate) fn credentials(table: &Table) -> Vec<Credential> {
 }
 
 /// The field of a request that is signed for AWS.
-const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260105/eu-west-1/execute-api/aws4_request, \
-     SignedHeaders=host;x-amz-date, Signature=fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024";
+const SIGNATURE: &str = "AWS4-HMAC-SHA256 \
+                         Credential=AKIDEXAMPLE/20260105/eu-west-1/execute-api/aws4_request, \
+     SignedHeaders=host;x-amz-date, \
+     Signature=fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024";
 
 fn field(name: &str, field: &'static str, value: &str) -> Credential {
     Credential::bad(name, Sent::Field(field, value.to_owned()))

@@ -1,5 +1,5 @@
-//! The documents of `tests/vectors/import` with random changes: whatever a document says, the importer
-//! makes a configuration of it, or names the place for which it cannot.
+//! The documents of `tests/vectors/import` with random changes: whatever a document says, the
+//! importer makes a configuration of it, or names the place for which it cannot.
 //!
 //! A failure names its seed: `SCOPEGATE_TEST_SEED=… cargo test --test it import_fuzz`.
 //! `SCOPEGATE_TEST_DOCUMENTS` is the number of documents.

@@ -61,7 +61,8 @@ paths:
   /orders:
     get:
       security: [{pool: [orders/read]}]
-      x-amazon-apigateway-integration: {type: http_proxy, httpMethod: GET, uri: 'https://orders.example.com/'}
+      x-amazon-apigateway-integration: {type: http_proxy, httpMethod: GET, uri: \
+      'https://orders.example.com/'}
 components:
   securitySchemes:
     pool:

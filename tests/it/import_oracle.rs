@@ -1,8 +1,8 @@
 //! What the requirements of a document let pass, from the rules of documents alone: an upper bound,
 //! which is exact for requirements that an export can have.
 //!
-//! An operation's own `security` replaces the root's, also an empty one. Everything that stands in it
-//! is asked, as on AWS, where a method has one authorizer and perhaps a key beside it. A list of
+//! An operation's own `security` replaces the root's, also an empty one. Everything that stands in
+//! it is asked, as on AWS, where a method has one authorizer and perhaps a key beside it. A list of
 //! scopes is any of them; without scopes a Cognito authorizer of a REST API takes ID tokens, and a
 //! JWT authorizer any token. What is no list of requirements, or asks for something that is neither
 //! of the two, lets nobody pass.

@@ -1,5 +1,5 @@
-//! Documents that `scopegate import` refuses: an error with its place, exit code 1, and never a part
-//! of a file on standard output.
+//! Documents that `scopegate import` refuses: an error with its place, exit code 1, and never a
+//! part of a file on standard output.
 
 use std::net::TcpListener;
 

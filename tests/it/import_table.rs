@@ -1,7 +1,7 @@
 //! The tables of what an imported document lets pass: `tests/vectors/import/*.verdicts`.
 //!
-//! They are written by hand from what API Gateway does with the document, not from what the importer
-//! does. A line is one of these, and `#` begins a comment:
+//! They are written by hand from what API Gateway does with the document, not from what the
+//! importer does. A line is one of these, and `#` begins a comment:
 //!
 //! | line | meaning |
 //! |---|---|
@@ -15,16 +15,19 @@
 //! | `none PATH` | the path is there for no method |
 //! | `PREFLIGHT PATH ORIGIN yes` or `no` | whether pages of the origin may read answers |
 //!
-//! The `KIND` of an issuer is `cognito` for pools of a REST API, which take any client, `jwt` for JWT
-//! authorizers, or `plain` for issuers of other documents, whose access tokens have an audience.
+//! The `KIND` of an issuer is `cognito` for pools of a REST API, which take any client, `jwt` for
+//! JWT authorizers, or `plain` for issuers of other documents, whose access tokens have an
+//! audience.
 //!
 //! `METHOD` may be `ANY`; a line for the method itself goes before it. A method without a line is
 //! refused to all, but for HEAD, which may pass where GET does: it gives nothing away.
 //!
-//! A `CREDENTIAL` is `anyone`, `nobody`, `P:id` (an ID token), `P:a/read` (an access token with this
-//! scope), `P:a+b` (with both), or `P:any` (every good token); with `?` before it, it may pass.
+//! A `CREDENTIAL` is `anyone`, `nobody`, `P:id` (an ID token), `P:a/read` (an access token with
+//! this scope), `P:a+b` (with both), or `P:any` (every good token); with `?` before it, it may
+//! pass.
 //! `answered` requests are answered by the gateway and reach no upstream. A `PLACE` of a token is
-//! `bearer`, `header:NAME` or `query:NAME`; without it the token is in `Authorization`, bare or after `Bearer`.
+//! `bearer`, `header:NAME` or `query:NAME`; without it the token is in `Authorization`, bare or
+//! after `Bearer`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -221,7 +221,8 @@ fn an_outage_of_one_issuer_is_nobody_elses() {
     );
     down.serve(Jwks::Reset);
     let gateway = Gateway::start(&format!(
-        "{}{ONCE}{}{FAST}{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\nissuer = [\"up\", \"down\"]\nscopes = \"read\"\n",
+        "{}{ONCE}{}{FAST}{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n\
+         issuer = [\"up\", \"down\"]\nscopes = \"read\"\n",
         up.toml_named("up"),
         down.toml_named("down"),
         upstream.toml("up")

@@ -94,11 +94,18 @@ fn lint(folder: &Folder, more: &[&str]) -> (Option<i32>, String) {
 }
 
 fn agreeing() -> String {
-    group(&[
-        route("/orders", "methods = { GET = { any = [\"orders/read\", \"orders/admin\"] }, POST = \"orders/write\" }"),
-        route("/orders/{number}", "methods = { GET = \"orders/read\" }"),
-        route("/health", "methods = [\"GET\"]\npublic = true"),
-    ].concat())
+    group(
+        &[
+            route(
+                "/orders",
+                "methods = { GET = { any = [\"orders/read\", \"orders/admin\"] }, POST \
+                          = \"orders/write\" }",
+            ),
+            route("/orders/{number}", "methods = { GET = \"orders/read\" }"),
+            route("/health", "methods = [\"GET\"]\npublic = true"),
+        ]
+        .concat(),
+    )
 }
 
 #[test]
@@ -112,7 +119,8 @@ fn a_configuration_that_says_the_same_as_an_export_has_no_difference() {
     );
 }
 
-// As `import` writes it: the root of a stage has two routes, and what it cannot translate is denied.
+// As `import` writes it: the root of a stage has two routes, and what it cannot translate is
+// denied.
 #[test]
 fn a_root_with_two_routes_and_a_denied_operation_are_no_difference() {
     let document = EXPORT.replace(
@@ -152,11 +160,13 @@ fn each_difference_is_a_line_with_its_place() {
     let (code, text) = lint(&folder(&routes, EXPORT), &[]);
     assert_eq!(code, Some(4), "{text}");
     let expected = "\
-api.yaml:13:5: GET /dev/orders/{id}: the document asks for orders/read, and the route /dev/orders/new at gateway.toml:14:8 for any valid token
+api.yaml:13:5: GET /dev/orders/{id}: the document asks for orders/read, and the route \
+/dev/orders/new at gateway.toml:14:8 for any valid token
 api.yaml:10:5: POST /dev/orders: no route answers it
 api.yaml:16:5: GET /dev/health: no route answers it
 gateway.toml:11:8: DELETE /dev/orders: no operation of the document describes it
-gateway.toml:11:8: scope \"orders/delete\": the route /dev/orders asks for it, and the document does not know it
+gateway.toml:11:8: scope \"orders/delete\": the route /dev/orders asks for it, and the document \
+does not know it
 api.yaml:8:5: scope \"orders/admin\": no route asks for it
 api.yaml:10:5: scope \"orders/write\": no route asks for it
 

@@ -9,7 +9,8 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n
 
 fn start(upstream: &Upstream, networks: &str) -> Gateway {
     let toml = format!(
-        "[server]\nproxy_protocol_from = [{networks}]\n{}\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\n\
+        "[server]\nproxy_protocol_from = [{networks}]\n{}\n[[routes]]\npath = \"/**\"\n\
+         upstream = \"orders\"\n\
          methods = \"ANY\"\npublic = true\n",
         upstream.toml("orders")
     );
@@ -88,7 +89,8 @@ fn a_unix_socket_takes_requests_under_its_mode_and_goes_with_the_gateway() {
     // Left behind by a process that was killed.
     drop(UnixListener::bind(&path).unwrap());
     let toml = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nunix_mode = \"0600\"\n{}\n[[routes]]\npath = \"/**\"\n\
+        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nunix_mode = \"0600\"\n{}\n[[routes]]\n\
+         path = \"/**\"\n\
          upstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
         path.display(),
         upstream.toml("orders")
@@ -115,7 +117,8 @@ fn a_unix_socket_takes_requests_under_its_mode_and_goes_with_the_gateway() {
 #[cfg(unix)]
 fn on_a_socket(path: &std::path::Path, mode: &str, upstream: &Upstream) -> String {
     format!(
-        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nadmin = \"off\"\nunix_mode = \"{mode}\"\n{}\n[[routes]]\n\
+        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nadmin = \"off\"\n\
+         unix_mode = \"{mode}\"\n{}\n[[routes]]\n\
          path = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
         path.display(),
         upstream.toml("orders")

@@ -503,8 +503,10 @@ fn drawn(texts: &[String], state: &mut u64) -> Value {
 // No header and no claim makes a line grow, breaks it, or carries a token into it.
 #[test]
 fn no_token_breaks_a_line_or_comes_into_it() {
-    let issuer = "client_ids = [\"app\"]\nrequired_claims = { tenant = \"acme\" }\nscope_claims = [\"scope\", \"roles.*\"]\n";
-    let all = "access = \"all\"\nclaims = [\"iss\", \"aud\", \"client\", \"kid\", \"jti\", \"scope\", \"sub\"]";
+    let issuer = "client_ids = [\"app\"]\nrequired_claims = { tenant = \"acme\" }\n\
+                  scope_claims = [\"scope\", \"roles.*\"]\n";
+    let all = "access = \"all\"\nclaims = \
+               [\"iss\", \"aud\", \"client\", \"kid\", \"jti\", \"scope\", \"sub\"]";
     let logged = Logged::start(issuer, all);
     let texts = texts();
     let mut tokens = Vec::new();

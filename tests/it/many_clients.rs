@@ -390,8 +390,8 @@ fn a_path_of_many_segments_costs_no_more_beside_a_short_pattern() {
     check_costs(&toml, &plain, &dear);
 }
 
-/// Checks that no request of a list costs ten times what `plain` costs, or a hundred times its bytes
-/// in memory.
+/// Checks that no request of a list costs ten times what `plain` costs, or a hundred times its
+/// bytes in memory.
 #[cfg(target_os = "linux")]
 fn check_costs(toml: &str, plain: &(Request, u16), dear: &[(Request, u16)]) {
     let start = || {

@@ -387,29 +387,72 @@ fn a_reference_that_can_have_no_value_is_an_error() {
             "scopes = \"a\"\nrequest_headers = { set = { host = \"${claim:t}\" } }".into(),
             "a rule cannot name \"host\"",
         ),
-        ("scopes = \"a\"\nrewrite = \"/x?t=${query:t}\"".into(), "may hold a token"),
+        (
+            "scopes = \"a\"\nrewrite = \"/x?t=${query:t}\"".into(),
+            "may hold a token",
+        ),
         // In an answer as well, on a route that looks for no token.
-        (answer("headers = { x-a = \"${header:x-token}\" }"), "must not be in an answer"),
-        (answer("headers = { x-a = \"${header:x_token}\" }"), "must not be in an answer"),
-        (answer("headers = { location = \"/${query:T}\" }"), "must not be in an answer"),
-        (answer("headers = { location = \"/?a=${query:t}\" }"), "must not be in an answer"),
-        (answer("headers = { x-a = \"${header:cookie}\" }"), "must not be in an answer"),
+        (
+            answer("headers = { x-a = \"${header:x-token}\" }"),
+            "must not be in an answer",
+        ),
+        (
+            answer("headers = { x-a = \"${header:x_token}\" }"),
+            "must not be in an answer",
+        ),
+        (
+            answer("headers = { location = \"/${query:T}\" }"),
+            "must not be in an answer",
+        ),
+        (
+            answer("headers = { location = \"/?a=${query:t}\" }"),
+            "must not be in an answer",
+        ),
+        (
+            answer("headers = { x-a = \"${header:cookie}\" }"),
+            "must not be in an answer",
+        ),
         (answer("body = \"${query:t}\""), "must not be in an answer"),
-        ("scopes = \"a\"\nrewrite = \"/x/{name}\"".into(), "\"{name}\" is not in the route's path"),
-        ("scopes = \"a\"\nrewrite = \"/x?a\"".into(), "is not \"name=value\""),
+        (
+            "scopes = \"a\"\nrewrite = \"/x/{name}\"".into(),
+            "\"{name}\" is not in the route's path",
+        ),
+        (
+            "scopes = \"a\"\nrewrite = \"/x?a\"".into(),
+            "is not \"name=value\"",
+        ),
         (
             "public = true\nmethods = [\"GET\"]\nrewrite = \"/x/${claim:sub}\"".into(),
             "the route reads no token",
         ),
         (
-            "public = true\nmethods = [\"GET\"]\nresponse_headers = { set = { x-a = \"${claim:sub}\" } }".into(),
+            "public = true\nmethods = [\"GET\"]\n\
+             response_headers = { set = { x-a = \"${claim:sub}\" } }"
+                .into(),
             "the route reads no token",
         ),
-        ("scopes = \"a\"\nupstream_method = \"CONNECT\"".into(), "\"upstream_method\" is \"CONNECT\""),
-        ("scopes = \"a\"\nupstream_method = \"HEAD\"".into(), "write another method"),
-        ("scopes = \"a\"\nupstream_method = \"ANY\"".into(), "write another method"),
-        ("scopes = \"a\"\nupstream_method = \"post\"".into(), "\"upstream_method\" is \"post\""),
-        ("scopes = \"a\"\nwebsocket = true\nupstream_method = \"POST\"".into(), "a WebSocket begins with GET"),
+        (
+            "scopes = \"a\"\nupstream_method = \"CONNECT\"".into(),
+            "\"upstream_method\" \
+                                                                  is \"CONNECT\"",
+        ),
+        (
+            "scopes = \"a\"\nupstream_method = \"HEAD\"".into(),
+            "write another method",
+        ),
+        (
+            "scopes = \"a\"\nupstream_method = \"ANY\"".into(),
+            "write another method",
+        ),
+        (
+            "scopes = \"a\"\nupstream_method = \"post\"".into(),
+            "\"upstream_method\" is \"post\"",
+        ),
+        (
+            "scopes = \"a\"\nwebsocket = true\nupstream_method = \"POST\"".into(),
+            "a WebSocket \
+                                                                                 begins with GET",
+        ),
     ] {
         let found = problems(&keys);
         assert!(found.contains(words), "{keys}: {found}");
@@ -418,7 +461,9 @@ fn a_reference_that_can_have_no_value_is_an_error() {
     for keys in [
         answer("headers = { x-a = \"${header:x-tokens}\" }, body = \"${query:tt}\""),
         set("{id} {rest+} {rest} ${claim:a.b} ${header:x-b} ${query:tt} ${request_id} {\"a\": 1}"),
-        "scopes = \"a\"\nrewrite = \"/x/{id}-${claim:sub}?t=${claim:t}\"\nupstream_method = \"PUT\"".into(),
+        "scopes = \"a\"\nrewrite = \"/x/{id}-${claim:sub}?t=${claim:t}\"\n\
+         upstream_method = \"PUT\""
+            .into(),
     ] {
         assert_eq!(problems(&keys), "", "{keys}");
     }
@@ -556,7 +601,8 @@ fn no_rule_carries_a_field_of_the_connection_further() {
     let stage = Stage::start(
         "[[routes]]\npath = \"/**\"\npublic = true\nmethods = \"ANY\"\n\
          [routes.request_headers.set]\nx-te = \"${header:te}\"\nx-list = \"${header:connection}\"\n\
-         x-upgrade = \"${header:upgrade}\"\nx-named = \"${header:x-hop}\"\nx-kept = \"${header:x-own}\"\n",
+         x-upgrade = \"${header:upgrade}\"\nx-named = \"${header:x-hop}\"\n\
+         x-kept = \"${header:x-own}\"\n",
     );
     let request = Request::get("/")
         .field("Connection", "x-hop, TE, upgrade")

@@ -12,7 +12,8 @@ fn gateway(issuer: &Issuer, upstream: &Upstream, more: &str) -> Gateway {
          [defaults]\nupstream = \"u\"\n\
          [[routes]]\npath = \"/orders\"\nmethods = {{ GET = \"orders.read\" }}\n\
          [[routes]]\npath = \"/**\"\nmethods = [\"GET\", \"POST\"]\npublic = true\n\
-         [[groups]]\nprefix = \"/mcp\"\n[[groups.routes]]\npath = \"/**\"\nscopes = \"mcp\"\n{more}",
+         [[groups]]\nprefix = \"/mcp\"\n[[groups.routes]]\npath = \"/**\"\nscopes = \"mcp\"\n\
+         {more}",
         issuer.toml(),
         upstream.toml("u"),
     ))

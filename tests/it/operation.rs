@@ -7,8 +7,10 @@ use crate::support::{
 };
 
 fn orders(issuer: &Issuer, upstream: &Upstream, server: &str) -> String {
-    let routes = "[[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\nmethods = { GET = \"orders.read\" }\n\
-                  [[routes]]\npath = \"/health\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n";
+    let routes = "[[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
+                  methods = { GET = \"orders.read\" }\n\
+                  [[routes]]\npath = \"/health\"\nupstream = \"orders\"\nmethods = [\"GET\"]\n\
+                  public = true\n";
     [server, &issuer.toml(), &upstream.toml("orders"), routes].concat()
 }
 

@@ -305,8 +305,11 @@ fn commands_show_own_answers() {
         "gateway.toml",
         &format!(
             "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\njwks = '{keys}'\n\
-             [[routes]]\npath = \"/old/**\"\npublic = true\nrespond = {{ status = 308, headers = {{ location = \"https://api.test/{{rest}}\" }} }}\n\
-             [[routes]]\npath = \"/tenant\"\nscopes = \"orders.read\"\nrespond = {{ status = 302, headers = {{ location = \"/t/${{claim:tenant}}\" }} }}\n"
+             [[routes]]\npath = \"/old/**\"\npublic = true\n\
+             respond = {{ status = 308, headers = {{ location = \"https://api.test/{{rest}}\" }} \
+             }}\n\
+             [[routes]]\npath = \"/tenant\"\nscopes = \"orders.read\"\n\
+             respond = {{ status = 302, headers = {{ location = \"/t/${{claim:tenant}}\" }} }}\n"
         ),
     );
     assert_eq!(
@@ -343,7 +346,8 @@ fn dev_serves_own_answers() {
     let process = Process::dev(
         "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
          [upstreams.u]\nurl = \"http://u.example.com\"\n\
-         [[routes]]\npath = \"/old\"\npublic = true\nrespond = { status = 308, headers = { location = \"/new\" } }\n\
+         [[routes]]\npath = \"/old\"\npublic = true\n\
+         respond = { status = 308, headers = { location = \"/new\" } }\n\
          [[routes]]\npath = \"/me\"\nscopes = \"read\"\nrespond = { body = \"me\" }\n",
     );
     let redirect = process.send(&Request::get("/old"));
@@ -366,8 +370,10 @@ fn a_redirect_keeps_the_whole_query_as_it_came() {
     let location = r#"location = "https://${header:host}/{rest}?${query}""#;
     let more = r#"location = "/next?from=${query:a}&${query}""#;
     let gateway = Gateway::start(&format!(
-        "[[routes]]\npath = \"/**\"\npublic = true\nrespond = {{ status = 308, headers = {{ {location} }} }}\n\
-         [[routes]]\npath = \"/more\"\npublic = true\nrespond = {{ status = 302, headers = {{ {more} }} }}\n"
+        "[[routes]]\npath = \"/**\"\npublic = true\n\
+         respond = {{ status = 308, headers = {{ {location} }} }}\n\
+         [[routes]]\npath = \"/more\"\npublic = true\n\
+         respond = {{ status = 302, headers = {{ {more} }} }}\n"
     ));
     for (target, expected) in [
         ("/a/b?x=1&y=%20+;%2F", "https://api.test/a/b?x=1&y=%20+;%2F"),

@@ -54,7 +54,8 @@ fn a_connection_whose_requests_have_bodies_rests_as_well() {
     let gateway = Gateway::open(&upstream, "");
     let lengthy = Request::new("POST", "/a").body("x".repeat(100_000)).bytes();
     let chunked =
-        b"POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        b"POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n\
+          0\r\n\r\n";
     // Nobody reads that one, and it is there whole.
     let refused = b"POST /a//b HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc";
     for (bytes, status) in [(&lengthy[..], 200), (chunked, 200), (refused, 400)] {

@@ -40,7 +40,8 @@ fn every_allowance() -> String {
         text.push_str(&public(&format!("/but-{one}"), &others));
     }
     text + &format!(
-        "[[groups]]\nprefix = \"/strip/this\"\nallow = {all:?}\npublic = true\n[[groups.routes]]\npath = \"/**\"\n"
+        "[[groups]]\nprefix = \"/strip/this\"\nallow = {all:?}\npublic = true\n[[groups.routes]]\n\
+         path = \"/**\"\n"
     )
 }
 
@@ -307,7 +308,8 @@ fn a_target_of_8000_bytes_is_forwarded_and_one_beyond_the_limit_is_414() {
 
 #[test]
 fn no_header_changes_the_method_or_the_path() {
-    let routes = "[[routes]]\npath = \"/orders\"\n[routes.methods]\nGET = { public = true }\nDELETE = \"delete\"\n";
+    let routes = "[[routes]]\npath = \"/orders\"\n[routes.methods]\nGET = { public = true }\n\
+                  DELETE = \"delete\"\n";
     let pair = Pair::start(&Key::ed25519("key-1"), "", routes);
     for name in [
         "X-HTTP-Method-Override",

@@ -11,8 +11,10 @@ use crate::support::{
 };
 
 fn orders(issuer: &Issuer, upstream: &Upstream, more: &str) -> String {
-    let routes = "[[routes]]\npath = \"/orders\"\nupstream = \"orders\"\nmethods = { GET = \"orders.read\" }\n\
-                  [[routes]]\npath = \"/public\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n";
+    let routes = "[[routes]]\npath = \"/orders\"\nupstream = \"orders\"\n\
+                  methods = { GET = \"orders.read\" }\n\
+                  [[routes]]\npath = \"/public\"\nupstream = \"orders\"\nmethods = [\"GET\"]\n\
+                  public = true\n";
     [more, &issuer.toml(), &upstream.toml("orders"), routes].concat()
 }
 
@@ -289,8 +291,10 @@ fn an_upstream_that_is_not_verified_is_warned_of() {
 #[test]
 fn no_token_is_ever_written() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
-    let sources = "[[routes]]\npath = \"/anywhere\"\nupstream = \"orders\"\nmethods = { GET = \"orders.read\" }\n\
-                   token_from = [\"authorization:bearer\", \"header:x-token\", \"cookie:session\", \"query:token\"]\n";
+    let sources = "[[routes]]\npath = \"/anywhere\"\nupstream = \"orders\"\n\
+                   methods = { GET = \"orders.read\" }\n\
+                   token_from = \
+                   [\"authorization:bearer\", \"header:x-token\", \"cookie:session\", \"query:token\"]\n";
     let log = "[log]\nlevel = \"trace\"\naccess = \"all\"\n";
     let mut process = Process::run(&(orders(&issuer, &upstream, log) + sources));
     let good = issuer.token("orders.read");

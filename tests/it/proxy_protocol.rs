@@ -33,7 +33,8 @@ fn bad(gateway: &Gateway) -> f64 {
 
 fn gateway(upstream: &Upstream, server: &str) -> Gateway {
     let toml = format!(
-        "[server]\nproxy_protocol_from = [\"127.0.0.0/8\"]\nforwarded = \"both\"\n{server}\n{}{ROUTE}",
+        "[server]\nproxy_protocol_from = [\"127.0.0.0/8\"]\nforwarded = \"both\"\n{server}\n\
+         {}{ROUTE}",
         upstream.toml("orders")
     );
     Gateway::start(&toml)
@@ -260,8 +261,8 @@ fn whom_the_header_names_is_believed_if_he_is_trusted() {
         &upstream,
         "trusted_proxies = [\"127.0.0.1\", \"2001:db8::/32\"]",
     );
-    let request =
-        b"GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\
+    let request = b"GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 203.0.113.9\r\n\
+          X-Forwarded-Proto: https\r\n\
                     Connection: close\r\n\r\n";
     let told = |header: &[u8]| {
         let arrived = arrival(&gateway, &upstream, &[header, request]);
@@ -393,13 +394,15 @@ fn a_peer_on_a_unix_socket_is_believed_when_it_is_trusted() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("api.sock");
         let _gateway = Gateway::start_on_its_own_addresses(&format!(
-            "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nforwarded = \"both\"\ntrusted_proxies = {trusted}\n{}{ROUTE}",
+            "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nforwarded = \"both\"\n\
+             trusted_proxies = {trusted}\n{}{ROUTE}",
             path.display(),
             upstream.toml("orders")
         ));
         let mut socket = UnixStream::connect(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let claimed = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9;proto=https\r\n";
+        let claimed = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\
+                       Forwarded: for=203.0.113.9;proto=https\r\n";
         write!(
             socket,
             "GET / HTTP/1.1\r\nHost: a.test\r\n{claimed}Connection: close\r\n\r\n"

@@ -117,8 +117,8 @@ fn a_file_replaced_by_rename_takes_effect_time_and_again() {
     gateway.wait_for_metric(SUCCESS, 2.0);
 }
 
-// docs/design/requirements.md#o03, with the default of `reload.settle`. The time itself is promised,
-// so the best of several measurements counts: the machine may be busy.
+// docs/design/requirements.md#o03, with the default of `reload.settle`. The time itself is
+// promised, so the best of several measurements counts: the machine may be busy.
 #[test]
 fn a_change_is_served_within_2_s() {
     const PROMISE: Duration = Duration::from_secs(2);
@@ -330,7 +330,8 @@ fn a_changed_key_set_file_brings_its_keys_and_takes_the_others() {
         directory.path().join("gateway.toml"),
         directory.path().join("keys.json"),
     );
-    let issuer = "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\njwks_file = \"keys.json\"\n";
+    let issuer = "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\n\
+                  jwks_file = \"keys.json\"\n";
     let routes = route("/orders", "GET = \"orders.read\"");
     fs::write(
         &file,
@@ -657,7 +658,8 @@ fn under_load_no_request_fails_and_each_meets_one_configuration_whole() {
     let toml = |which: usize| {
         let name = names[which];
         format!(
-            "{BY_SIGNAL}{}{}[[routes]]\npath = \"/a\"\nupstream = \"{name}\"\nmethods = {{ GET = \"{name}\" }}\n\
+            "{BY_SIGNAL}{}{}[[routes]]\npath = \"/a\"\nupstream = \"{name}\"\n\
+             methods = {{ GET = \"{name}\" }}\n\
              forward = {{ \"x-{name}\" = \"sub\" }}\n",
             issuer.toml(),
             upstreams[which].toml(name)

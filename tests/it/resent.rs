@@ -344,8 +344,10 @@ fn a_body_is_counted_once() {
         let before = upstream.streams();
         upstream.play([Act::WriteAfter(4, Box::new(refuse))]);
         let mut client = gateway.connect();
-        client
-            .write(b"POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+        client.write(
+            b"POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\
+                     half\r\n",
+        );
         wait_until("it is sent again", || upstream.streams() == before + 2);
         client.write(rest.as_bytes());
         let answer = client.read("POST").expect("there is an answer");

@@ -87,7 +87,8 @@ fn restart_in_turn(
     let scheme = if upstream.is_empty() { "http" } else { "https" };
     let [one, two] = addresses.map(|address| format!("\"{scheme}://{address}\""));
     let balancer = Gateway::start(&format!(
-        "{balancer}[upstreams.orders]\nendpoints = [{one}, {two}]\nretries = 1\nretry_percent = 100\nconnect_timeout = \"15s\"\n{upstream}\
+        "{balancer}[upstreams.orders]\nendpoints = [{one}, {two}]\nretries = 1\n\
+         retry_percent = 100\nconnect_timeout = \"15s\"\n{upstream}\
          [upstreams.orders.ejection]\ntime = \"50ms\"\n{ROUTE}"
     ));
     let load = load(balancer.address());

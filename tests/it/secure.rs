@@ -226,7 +226,8 @@ fn a_certificate_that_ends_soon_is_warned_of_and_a_renewed_one_is_not() {
     until(3).write(directory.path(), "a");
     let place = |name: &str| directory.path().join(name).display().to_string();
     let toml = format!(
-        "[server.tls]\ncertificates = [{{ cert_file = \"{}\", key_file = \"{}\" }}]\n{}[[routes]]\npath = \"/**\"\n\
+        "[server.tls]\ncertificates = [{{ cert_file = \"{}\", key_file = \"{}\" }}]\n{}[[routes]]\n\
+         path = \"/**\"\n\
          upstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
         place("a.pem"),
         place("a.key"),

@@ -1,5 +1,5 @@
-//! Several entries of one issuer: its keys are fetched once, and each entry has its own audience and
-//! other rules.
+//! Several entries of one issuer: its keys are fetched once, and each entry has its own audience
+//! and other rules.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use crate::support::{Answer, Gateway, Issuer, Jwks, Key, Request, Token, Upstrea
 fn entry(issuer: &Issuer, name: &str, more: &str) -> String {
     format!(
         "[issuers.{name}]\nissuer = \"{}\"\naudience = \"{name}\"\n{more}\n\
-         [[routes]]\npath = \"/{name}\"\nupstream = \"up\"\nissuer = \"{name}\"\nscopes = \"read\"\n",
+         [[routes]]\npath = \"/{name}\"\nupstream = \"up\"\nissuer = \"{name}\"\n\
+         scopes = \"read\"\n",
         issuer.url()
     )
 }
@@ -200,7 +201,8 @@ fn a_token_without_a_kid_is_tried_and_counted_for_its_entry() {
 #[test]
 fn a_route_with_several_issuers_finds_its_own_entry() {
     let (issuer, other, upstream) = (Issuer::start(), Issuer::start(), Upstream::start());
-    let both = "[[routes]]\npath = \"/both\"\nupstream = \"up\"\nissuer = [\"alone\", \"batch\"]\nscopes = \"read\"\n";
+    let both = "[[routes]]\npath = \"/both\"\nupstream = \"up\"\nissuer = [\"alone\", \"batch\"]\n\
+                scopes = \"read\"\n";
     let entries = [
         entry(&issuer, "web", ""),
         entry(&other, "alone", ""),

@@ -245,7 +245,8 @@ fn the_bound_is_configured_and_heads_may_be_as_long_as_ever() {
     client
         .write_all(
             format!(
-                "GET /innocent HTTP/1.1\r\nHost: api.test\r\nX-Long: {long}\r\nConnection: close\r\n\r\n"
+                "GET /innocent HTTP/1.1\r\nHost: api.test\r\nX-Long: {long}\r\n\
+                 Connection: close\r\n\r\n"
             )
             .as_bytes(),
         )

@@ -6,8 +6,10 @@ use crate::support::{Gateway, Issuer, Jwks, Key, Request, Token, Upstream};
 /// Two tenants whose keys are in one place, and a route that takes them.
 fn start(issuer: &Issuer, tenants: &str, upstream: &Upstream) -> Gateway {
     Gateway::start(&format!(
-        "[issuers.multi]\nissuer = \"{url}/{{tenant}}/v2.0\"\ntenants = {tenants}\naudience = \"api\"\n\
-         jwks_uri = \"{url}/jwks\"\n[issuers.other]\nissuer = \"{url}\"\naudience = \"api\"\n{upstream}\
+        "[issuers.multi]\nissuer = \"{url}/{{tenant}}/v2.0\"\ntenants = {tenants}\n\
+         audience = \"api\"\n\
+         jwks_uri = \"{url}/jwks\"\n[issuers.other]\nissuer = \"{url}\"\naudience = \"api\"\n\
+         {upstream}\
          [[routes]]\npath = \"/x\"\nupstream = \"up\"\nissuer = \"multi\"\nscopes = \"read\"\n",
         url = issuer.url(),
         upstream = upstream.toml("up"),

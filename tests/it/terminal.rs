@@ -12,7 +12,9 @@ use crate::support::{Issuer, Jwks, Key, Token, scopegate};
 
 /// A value that clears the screen, changes the title and the direction of the text, and adds lines
 /// that look like those of `explain` and of the log.
-const HOSTILE: &str = "x\nok  verdict   forwarded to u\r\n2026-01-01T00:00:00Z ERROR fake\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\u{7f}\u{202e}\u{2028}\u{feff}";
+const HOSTILE: &str = "x\nok  verdict   forwarded to u\r\n\
+                       2026-01-01T00:00:00Z ERROR \
+                       fake\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\u{7f}\u{202e}\u{2028}\u{feff}";
 
 /// The longest line that a command may make of values of peers.
 const LONGEST: usize = 12_000;
@@ -215,7 +217,8 @@ fn no_metadata_of_an_issuer_reaches_the_terminal_as_it_is() {
 #[test]
 fn no_text_of_a_file_reaches_the_terminal_as_it_is() {
     let text = json!(HOSTILE).to_string().replace('\u{7f}', "\\u007f");
-    let good = "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\njwks = '{\"keys\":[]}'\n";
+    let good = "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\n\
+                jwks = '{\"keys\":[]}'\n";
     // A valid file, with the text wherever one may have any.
     let folder = Folder::new(&format!(
         "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = [{text}, \"api\"]\n\
@@ -237,7 +240,8 @@ fn no_text_of_a_file_reaches_the_terminal_as_it_is() {
         format!("[issuers.{text}]\nissuer = {text}\n"),
         format!("{good}[upstreams.v]\nurl = {text}\n"),
         format!(
-            "{good}[[routes]]\npath = {text}\nupstream = {text}\nscopes = {text}\nhost = {text}\nmethods = [{text}]\n"
+            "{good}[[routes]]\npath = {text}\nupstream = {text}\nscopes = {text}\nhost = {text}\n\
+             methods = [{text}]\n"
         ),
         format!("# {HOSTILE:?} \u{9b} \u{202e}\n[issuers.a] \u{9b}\u{202e}\n"),
     ] {

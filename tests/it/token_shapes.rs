@@ -92,7 +92,8 @@ fn a_claim_that_the_entry_asks_for_has_its_type() {
 #[test]
 fn a_path_passes_through_names_with_dots_and_takes_names_of_members() {
     let issuer = "typ = \"untyped\"\n\
-                  scope_claims = [\"https://example.com/claims.roles\", \"a.com.example.api.roles.*\"]\n\
+                  scope_claims = \
+                  [\"https://example.com/claims.roles\", \"a.com.example.api.roles.*\"]\n\
                   required_claims = { \"kubernetes.io.namespace\" = \"shop\" }\n";
     let route = "[[routes]]\npath = \"/x\"\nscopes = [\"read\", \"write\"]\n\
                  forward = { \"x-namespace\" = \"kubernetes.io.namespace\" }\n";

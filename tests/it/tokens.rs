@@ -12,7 +12,8 @@ use crate::support::{
 };
 
 /// A route that asks for a scope, and one that asks for any token.
-const ROUTES: &str = "[[routes]]\npath = \"/x\"\nscopes = \"read\"\n[[routes]]\npath = \"/any\"\nauthenticated = true\n";
+const ROUTES: &str = "[[routes]]\npath = \"/x\"\nscopes = \"read\"\n[[routes]]\npath = \"/any\"\n\
+                      authenticated = true\n";
 
 fn rsa() -> Key {
     Key::rsa("key-1", 0)
@@ -384,7 +385,8 @@ fn no_key_that_a_token_brings_along_is_used_or_fetched() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let attacker = Issuer::with_key(Key::rsa("evil", 1));
     let gateway = Gateway::start(&format!(
-        "{}cooldown = \"1ms\"\n{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\nscopes = \"read\"\n",
+        "{}cooldown = \"1ms\"\n{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n\
+         scopes = \"read\"\n",
         issuer.toml(),
         upstream.toml("up")
     ));
@@ -690,9 +692,12 @@ fn a_token_made_to_keep_a_parser_busy_is_refused() {
 #[test]
 fn a_token_as_cognito_writes_it_is_taken() {
     let key = Key::rsa("sd1\u{2f}KXk+9c=", 0);
-    let issuer = "audience = \"any\"\nclient_ids = [\"app\"]\ntoken_use = \"access\"\nalgorithms = [\"RS256\"]\n";
-    let routes = "[[groups]]\nprefix = \"/dev\"\ntoken_from = [\"authorization:raw\", \"authorization:bearer\"]\n\
-                  [[groups.routes]]\npath = \"/tests\"\nmethods = { GET = \"com.test.test/test.read\" }\n";
+    let issuer = "audience = \"any\"\nclient_ids = [\"app\"]\ntoken_use = \"access\"\n\
+                  algorithms = [\"RS256\"]\n";
+    let routes = "[[groups]]\nprefix = \"/dev\"\n\
+                  token_from = [\"authorization:raw\", \"authorization:bearer\"]\n\
+                  [[groups.routes]]\npath = \"/tests\"\n\
+                  methods = { GET = \"com.test.test/test.read\" }\n";
     let pair = Pair::start(&key, issuer, routes);
     let token = |token_use: &str| {
         let claims = format!(

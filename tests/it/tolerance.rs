@@ -12,7 +12,8 @@ fn pair(routes: &[String]) -> Pair {
     Pair::start(&Key::ed25519("key-1"), "", &routes.concat())
 }
 
-const EVERYTHING: &str = "allow = [\"encoded-slash\", \"encoded-backslash\", \"backslash\", \"double-encoding\", \
+const EVERYTHING: &str = "allow = \
+                          [\"encoded-slash\", \"encoded-backslash\", \"backslash\", \"double-encoding\", \
                           \"empty-segment\", \"matrix\"]";
 
 #[test]
@@ -369,7 +370,8 @@ fn a_path_without_a_route_is_not_said_to_be_forbidden() {
     };
     // `{id}` and the first segment of `{rest+}` are not empty, whatever is allowed.
     for target in ["/a//b", "/f//x"] {
-        let expected = "The path can be read in more than one way (empty-segment), and nothing here answers to it.";
+        let expected = "The path can be read in more than one way (empty-segment), and nothing \
+                        here answers to it.";
         assert_eq!(detail(target), expected, "{target}");
     }
     assert_eq!(

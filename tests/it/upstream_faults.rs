@@ -60,7 +60,8 @@ fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
     let upstream = Upstream::start();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let gateway = Gateway::start(&format!(
-        "[upstreams.silent]\nurl = \"https://{}\"\ntls_timeout = \"200ms\"\nconnect_timeout = \"1h\"\n\
+        "[upstreams.silent]\nurl = \"https://{}\"\ntls_timeout = \"200ms\"\n\
+         connect_timeout = \"1h\"\n\
          [upstreams.named]\nurl = \"http://localhost:{}\"\n\
          [[routes]]\npath = \"/silent\"\nupstream = \"silent\"\npublic = true\n\
          [[routes]]\npath = \"/named\"\nupstream = \"named\"\npublic = true\n",
@@ -178,7 +179,8 @@ fn an_upstream_that_says_nothing_is_504() {
     let gateway = Gateway::start(&format!(
         "{}response_timeout = \"1s\"\n\
          [[routes]]\npath = \"/short\"\nupstream = \"orders\"\npublic = true\n\
-         [[routes]]\npath = \"/long\"\nupstream = \"orders\"\npublic = true\nresponse_timeout = \"1h\"\n",
+         [[routes]]\npath = \"/long\"\nupstream = \"orders\"\npublic = true\n\
+         response_timeout = \"1h\"\n",
         upstream.toml("orders")
     ));
     for request in [
@@ -221,7 +223,8 @@ fn informational_answers_are_neither_relayed_nor_endless() {
     upstream.play([
         raw(
             &format!(
-                "HTTP/1.1 100 Continue\r\n\r\n{hint}{hint}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+                "HTTP/1.1 100 Continue\r\n\r\n{hint}{hint}HTTP/1.1 200 OK\r\n\
+                 content-length: 2\r\n\r\nok"
             ),
             true,
         ),

@@ -19,7 +19,8 @@ use crate::support::{Answer, Client, Issuer, Key, Process, Request, Script, Secu
 const ROUNDS: usize = 2;
 
 /// An answer as common servers make it.
-const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: example\r\nDate: Wed, 25 Nov 2026 15:00:00 GMT\r\nContent-Type: application/json\r\n\
+const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: example\r\nDate: Wed, 25 Nov 2026 15:00:00 GMT\r\n\
+                    Content-Type: application/json\r\n\
                     Content-Length: 120\r\nConnection: keep-alive\r\nETag: \"6745e1a0-78\"\r\n\r\n";
 const BODY: [u8; 120] = [b'o'; 120];
 
@@ -46,8 +47,10 @@ fn traffic_of_every_kind_is_answered_as_it_should() {
         std::env::var("SCOPEGATE_TEST_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
     let (issuer, upstream, secured) = (Issuer::start(), Upstream::start(), Secured::new());
     upstream.always(Script::Raw([HEAD.as_bytes(), &BODY].concat(), true));
-    let routes = "[[routes]]\npath = \"/orders/**\"\nupstream = \"orders\"\nmethods = { GET = \"read\", POST = \"write\" }\n\
-                  [[routes]]\npath = \"/x\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n";
+    let routes = "[[routes]]\npath = \"/orders/**\"\nupstream = \"orders\"\n\
+                  methods = { GET = \"read\", POST = \"write\" }\n\
+                  [[routes]]\npath = \"/x\"\nupstream = \"orders\"\nmethods = [\"GET\"]\n\
+                  public = true\n";
     let toml = |more: &str| format!("{more}{}{}{routes}", issuer.toml(), upstream.toml("orders"));
     let mut plain = Process::run_alone(&toml(""));
     let mut over_tls = Process::run_alone(&toml(&secured.server_toml()));

@@ -136,7 +136,8 @@ fn a_reload_reads_the_values_of_the_file_again() {
     let file = |upstream: &Upstream| {
         format!(
             "[variables]\norders = \"{}\"\n[upstreams.orders]\nurl = \"http://${{orders}}\"\n\
-             [[routes]]\npath = \"/a\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n",
+             [[routes]]\npath = \"/a\"\nupstream = \"orders\"\nmethods = [\"GET\"]\n\
+             public = true\n",
             upstream.authority()
         )
     };

@@ -118,7 +118,8 @@ fn nobody_gets_a_websocket_without_the_scope() {
     let issuer = Issuer::start();
     let echo = Echo::start();
     let gateway = Gateway::start(&format!(
-        "{}{}[[routes]]\npath = \"/socket\"\nupstream = \"echo\"\nmethods = {{ GET = \"chat\" }}\nwebsocket = true\n",
+        "{}{}[[routes]]\npath = \"/socket\"\nupstream = \"echo\"\nmethods = {{ GET = \"chat\" }}\n\
+         websocket = true\n",
         issuer.toml(),
         echo.toml()
     ));
@@ -179,7 +180,8 @@ fn another_protocol_than_was_asked_for_is_502() {
     let gateway = Gateway::open(&upstream, "[defaults]\nwebsocket = true\n");
     let to = |protocol: &str| {
         let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\nx"
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+             upgrade: {protocol}\r\n\r\nx"
         );
         Script::Raw(head.into_bytes(), true)
     };
@@ -213,7 +215,10 @@ fn what_follows_the_request_waits_for_the_switch() {
     );
     upstream.set_nonblocking(false).unwrap();
     upstream
-        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+                     upgrade: websocket\r\n\r\n",
+        )
         .unwrap();
     let mut frame = [0; 11];
     upstream.read_exact(&mut frame).unwrap();
@@ -271,7 +276,8 @@ fn a_websocket_lives_through_the_drain() {
 fn over_http_2_a_stream_becomes_a_websocket() {
     let echo = Echo::start();
     let gateway = Gateway::start(&format!(
-        "{}{ROUTE}websocket = true\n[[routes]]\npath = \"/plain\"\nupstream = \"echo\"\npublic = true\n",
+        "{}{ROUTE}websocket = true\n[[routes]]\npath = \"/plain\"\nupstream = \"echo\"\n\
+         public = true\n",
         echo.toml()
     ));
     let address = gateway.address();

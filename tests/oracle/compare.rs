@@ -41,7 +41,8 @@ impl Actors {
         let header = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n[log]\naccess = \"off\"\n\
              [issuers.idp]\nissuer = \"{ISSUER}\"\naudience = \"api\"\njwks = '{jwks}'\n\
-             [upstreams.u]\nurl = \"http://127.0.0.1:9\"\n[upstreams.v]\nurl = \"http://127.0.0.1:10\"\n"
+             [upstreams.u]\nurl = \"http://127.0.0.1:9\"\n[upstreams.v]\n\
+             url = \"http://127.0.0.1:10\"\n"
         );
         Self { key, header }
     }

@@ -27,8 +27,8 @@ pub(crate) struct Entry<'c> {
     pub(crate) asks: &'c Requirement,
 }
 
-/// The route forwards the request, or it is refused: a status, a reason, and, if it has a challenge,
-/// the sets of scopes of which the challenge names one.
+/// The route forwards the request, or it is refused: a status, a reason, and, if it has a
+/// challenge, the sets of scopes of which the challenge names one.
 pub(crate) enum Answer<'c> {
     Forward(&'c Route),
     Refuse(u16, &'static str, Vec<BTreeSet<String>>),

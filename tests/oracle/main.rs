@@ -35,8 +35,8 @@ use space::Layer;
 /// The pairs of the slice in CI.
 const SLICE: u64 = 1_000_000;
 
-/// The share of the sets of routes, in percent, that are at least configurations of their own: others
-/// rename another one, or have two routes for one request.
+/// The share of the sets of routes, in percent, that are at least configurations of their own:
+/// others rename another one, or have two routes for one request.
 const VALID: u64 = 60;
 
 /// The answers of which each is at least a thousandth of all.
@@ -51,7 +51,8 @@ const KINDS: [&str; 8] = [
     "method_not_allowed",
 ];
 
-/// The configurations of a layer with this number of routes, and the pairs that are compared of them.
+/// The configurations of a layer with this number of routes, and the pairs that are compared of
+/// them.
 struct Cell<'l> {
     layer: &'l Layer,
     routes: usize,

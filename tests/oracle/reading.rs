@@ -5,8 +5,8 @@ use std::slice;
 
 use percent_encoding::percent_decode_str;
 
-/// A path of a request or of a route: its segments, decoded once, and its readings, as it is written
-/// and with its case folded.
+/// A path of a request or of a route: its segments, decoded once, and its readings, as it is
+/// written and with its case folded.
 pub(crate) struct Path {
     pub(crate) segments: Vec<String>,
     pub(crate) ambiguities: Vec<&'static str>,
@@ -55,8 +55,8 @@ impl Path {
         read(&self.segments, folds, is_read)
     }
 
-    /// Returns a key by which more specific paths stand before others: a literal, `{}`, `{+}`, `**`.
-    /// The last slash counts last.
+    /// Returns a key by which more specific paths stand before others: a literal, `{}`, `{+}`,
+    /// `**`. The last slash counts last.
     pub(crate) fn rank(&self, slash: bool) -> (Vec<usize>, bool) {
         let kinds = ["{}", "{+}", "**"];
         let rank = |text: &String| {

@@ -69,8 +69,9 @@ fn lacking(set: &[&str], granted: &[&str]) -> usize {
         .count()
 }
 
-/// Returns the sets that a challenge may name; the order of their scopes means nothing. With `any` it
-/// is the first of those that lack the fewest scopes, or a part of it that would do as well; with
+/// Returns the sets that a challenge may name; the order of their scopes means nothing. With `any`
+/// it is the first of those that lack the fewest scopes, or a part of it that would do as well;
+/// with
 /// `all` a smallest one of those.
 fn challenges(asks: &Requirement, granted: &[&str]) -> Vec<BTreeSet<String>> {
     let sets = sets(asks);

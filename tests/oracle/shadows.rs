@@ -15,8 +15,8 @@ pub(crate) fn shadows(other: &[Entry<'_>], found: &Entry<'_>, request: &Request<
 }
 
 /// Returns whether a pattern that leads to the same upstream refuses a caller whom the found entry
-/// lets pass. A method that it lacks refuses everybody; but in a group that falls through, where the
-/// found path has all paths of the pattern, the method goes on to the found entry.
+/// lets pass. A method that it lacks refuses everybody; but in a group that falls through, where
+/// the found path has all paths of the pattern, the method goes on to the found entry.
 fn is_stricter(other: &[Entry<'_>], found: &Entry<'_>, method: &str) -> bool {
     let leads_there = |entry: &&Entry<'_>| is_same_upstream(entry.route, found.route);
     let is_own_group = group(other).is_some() && group(other) == found.route.method_fallthrough;
@@ -76,8 +76,8 @@ impl<'p> Rivals<'p> {
 
     /// Returns whether the stricter path goes before the found one in some reading of a path, and
     /// the found one does not spell the difference: it has each of these readings, with a literal
-    /// that the stricter one has not, and there is one of them for which nothing but its literals is
-    /// read.
+    /// that the stricter one has not, and there is one of them for which nothing but its literals
+    /// is read.
     fn are_mistaken_on(&self, path: &Path) -> bool {
         let stricter = self.stricter.readings(self.folds);
         let mut before = path

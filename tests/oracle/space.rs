@@ -370,7 +370,8 @@ fn spelled() -> Vec<String> {
     BTreeSet::from_iter(all).into_iter().collect()
 }
 
-const ALLOW: &str = "allow = [\"encoded-slash\", \"encoded-backslash\", \"double-encoding\", \"empty-segment\", \"matrix\"]\n";
+const ALLOW: &str = "allow = \
+                     [\"encoded-slash\", \"encoded-backslash\", \"double-encoding\", \"empty-segment\", \"matrix\"]\n";
 
 /// Paths that differ in case and in a slash, with all that releases or closes their readings.
 fn readings() -> Layer {

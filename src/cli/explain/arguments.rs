@@ -31,7 +31,8 @@ pub(in crate::cli) struct Arguments {
     /// The method, in capitals
     #[arg(required_unless_present = "request_file")]
     pub(super) method: Option<Method>,
-    /// The target as it is sent: a path with its query, or a whole URL as clients send it to a proxy
+    /// The target as it is sent: a path with its query, or a whole URL as clients send it to a
+    /// proxy
     #[arg(required_unless_present = "request_file", value_parser = target)]
     pub(super) target: Option<String>,
     /// The host that the request is for [default: that of the target, or else localhost]

@@ -1,4 +1,5 @@
-//! The checks of a token in the order in which they are made, with the result for the token at hand.
+//! The checks of a token in the order in which they are made, with the result for the token at
+//! hand.
 
 use super::claims::TokenView;
 use super::report::{Outcome, Report};

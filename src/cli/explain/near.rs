@@ -347,16 +347,20 @@ mod tests {
     use crate::telemetry::{Label as _, Metrics};
 
     const FILE: &str = "[upstreams.u]\nurl = \"http://u\"\n[defaults]\nupstream = \"u\"\n\
-                        [[routes]]\npath = \"/orders\"\npublic = true\nmethods = [\"GET\", \"POST\"]\n\
-                        [[routes]]\npath = \"/orders/{id}/Items\"\npublic = true\nmethods = [\"GET\"]\n\
+                        [[routes]]\npath = \"/orders\"\npublic = true\n\
+                        methods = [\"GET\", \"POST\"]\n\
+                        [[routes]]\npath = \"/orders/{id}/Items\"\npublic = true\n\
+                        methods = [\"GET\"]\n\
                         [[routes]]\npath = \"/tree/\"\npublic = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/admin/x\"\npublic = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/admin/**\"\npublic = true\nmethods = \"ANY\"\n\
                         [[routes]]\npath = \"/closed\"\ndeny = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/closed/a/b\"\npublic = true\nmethods = [\"GET\"]\n\
                         [[routes]]\npath = \"/closed/**\"\ndeny = true\n\
-                        [[routes]]\npath = \"/cars\"\nhost = \"a.test\"\npublic = true\nmethods = [\"GET\"]\n\
-                        [[routes]]\npath = \"/cars\"\nhost = \"*.b.test\"\npublic = true\nmethods = [\"PUT\"]\n\
+                        [[routes]]\npath = \"/cars\"\nhost = \"a.test\"\npublic = true\n\
+                        methods = [\"GET\"]\n\
+                        [[routes]]\npath = \"/cars\"\nhost = \"*.b.test\"\npublic = true\n\
+                        methods = [\"PUT\"]\n\
                         [[groups]]\nprefix = \"/dev\"\npublic = true\n\
                         [[groups.routes]]\npath = \"/tests\"\nmethods = [\"GET\"]\n";
 
@@ -405,7 +409,8 @@ mod tests {
                 "GET",
                 "x",
                 "/orders/7/items",
-                "with these capital and small letters: \"/orders/7/Items\" is for the route /orders/{id}/Items",
+                "with these capital and small letters: \"/orders/7/Items\" is for the route \
+                 /orders/{id}/Items",
             ),
             (
                 "GET",
@@ -441,7 +446,8 @@ mod tests {
                 "GET",
                 "x",
                 "/cars",
-                "for the host \"*.b.test\": \"/cars\" is for the route *.b.test/cars, which takes PUT",
+                "for the host \"*.b.test\": \"/cars\" is for the route *.b.test/cars, which takes \
+                 PUT",
             ),
             (
                 "GET",
@@ -453,19 +459,22 @@ mod tests {
                 "GET",
                 "x",
                 "/CLOSED",
-                "with these capital and small letters: \"/closed\" is for the route /closed, which is denied",
+                "with these capital and small letters: \"/closed\" is for the route /closed, which \
+                 is denied",
             ),
             (
                 "PUT",
                 "x",
                 "/CLOSED",
-                "with these capital and small letters: \"/closed\" is for the route /closed, which is denied",
+                "with these capital and small letters: \"/closed\" is for the route /closed, which \
+                 is denied",
             ),
             (
                 "POST",
                 "x",
                 "/closed/a/b",
-                "the route /closed/** denies the method, and is less specific: methods fall through to it only with method_fallthrough",
+                "the route /closed/** denies the method, and is less specific: methods fall \
+                 through to it only with method_fallthrough",
             ),
             (
                 "get",
@@ -477,19 +486,22 @@ mod tests {
                 "PUT",
                 "x",
                 "/orders/",
-                "without the slash at the end: \"/orders\" is for the route /orders, which takes GET, HEAD, POST",
+                "without the slash at the end: \"/orders\" is for the route /orders, which takes \
+                 GET, HEAD, POST",
             ),
             (
                 "POST",
                 "a.test",
                 "/admin/x",
-                "for the host \"any other\": \"/admin/x\" is for the route /admin/x, which takes GET, HEAD",
+                "for the host \"any other\": \"/admin/x\" is for the route /admin/x, which takes \
+                 GET, HEAD",
             ),
             (
                 "POST",
                 "x",
                 "/admin/x",
-                "the route /admin/** takes the method, and is less specific: methods fall through to it only with method_fallthrough",
+                "the route /admin/** takes the method, and is less specific: methods fall through \
+                 to it only with method_fallthrough",
             ),
         ] {
             let found = near(method, host, path);

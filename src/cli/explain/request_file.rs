@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_first_request_of_curl_is_taken_out_of_its_output() {
-        let shown = "* Connected to a.test\n} [5 bytes data]\n> GET /orders HTTP/1.1\r\n> Host: a.test\r\n\
+        let shown = "* Connected to a.test\n} [5 bytes data]\n> GET /orders HTTP/1.1\r\n\
+                     > Host: a.test\r\n\
                      * a word between\n> Cookie: a=1\r\n> \r\n< HTTP/1.1 302 Found\r\n< \r\n\
                      > GET /other HTTP/1.1\r\n> \r\n";
         assert_eq!(read(shown).0, HEAD);

@@ -14,7 +14,8 @@ const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudien
                     [upstreams.orders]\nurl = \"http://orders:8080\"\n\
                     [[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
                     methods = { GET = \"orders.read\", PATCH = { deny = true } }\n\
-                    [[routes]]\npath = \"/cookie\"\nupstream = \"orders\"\nscopes = \"orders.write\"\n\
+                    [[routes]]\npath = \"/cookie\"\nupstream = \"orders\"\n\
+                    scopes = \"orders.write\"\n\
                     token_from = [\"authorization:bearer\", \"cookie:session\"]\n\
                     [[routes]]\npath = \"/upload\"\nupstream = \"orders\"\npublic = true\n\
                     methods = [\"POST\"]\nbody_bytes = \"1 KiB\"\n\
@@ -306,7 +307,8 @@ fn a_token_that_can_be_read_is_shown_beside_what_is_accepted() {
             "kid \"k\"",
             "iss \"https://idp.example.com\"; wanted \"https://idp.example.com/\"",
             "aud [\"b\"]; wanted \"api\"",
-            "permissions an object, which grants nothing; \"permissions.*\" takes the names of members",
+            "permissions an object, which grants nothing; \"permissions.*\" takes the names of \
+             members",
             "scope \"orders.read\", not read: scope_claims names others",
         ] {
             has(&report, line);

@@ -8,7 +8,8 @@ use crate::transform::ReferenceKind;
 
 /// The text before the tables: the rules that hold for all of them.
 const HEAD: &str = "\
-<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/tables/: change it there. -->
+<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/tables/: \
+change it there. -->
 
 # The configuration: gateway.toml
 
@@ -29,7 +30,8 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 ```
 
 - An unknown key is an error, and `scopegate check` shows all problems of all files at once.
-- Durations are whole numbers with a unit: `ms`, `s`, `m`, `h` or `d`. Sizes have `B`, `KiB`, `MiB` or `GiB` (powers of
+- Durations are whole numbers with a unit: `ms`, `s`, `m`, `h` or `d`. Sizes have `B`, `KiB`, \
+`MiB` or `GiB` (powers of
   1024) or `KB`, `MB` or `GB` (powers of 1000). Zero needs no unit.
 - Paths are relative to the file in which they stand.
 - A flag takes precedence over a `SCOPEGATE_*` variable, and the variable over the file.

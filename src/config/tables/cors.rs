@@ -32,7 +32,8 @@ const ANY: &str = "any";
 
 const ORIGINS: Key<StrList> = Key::new("origins", StrList)
     .doc(
-        "`any`, or origins as browsers send them; `*.` stands for exactly one label, and `https://*` \
+        "`any`, or origins as browsers send them; `*.` stands for exactly one label, and \
+         `https://*` \
          or `http://*` for every host and port of the scheme. `null` never matches.",
     )
     .example(r#"["https://app.example.com", "https://*.example.com"]"#);
@@ -44,7 +45,8 @@ const METHODS: Key<StrList> = Key::new("methods", StrList)
 
 const HEADERS: DefaultKey<StrList> = Key::new("headers", StrList)
     .doc(
-        "The request fields that pages may set. `any` allows those that a preflight asks for, up to \
+        "The request fields that pages may set. `any` allows those that a preflight asks for, up \
+         to \
          8 KiB of names; if one of them is no field name, none is allowed.",
     )
     .example(r#"["authorization", "x-api-version"]"#)

@@ -126,7 +126,8 @@ const HEADERS: Key<Custom> = Key::new("headers", FIELDS)
 .takes(&Place::ERROR_FIELD)
 .absent("those of the profile alone")
 .doc(
-    "Header fields, which replace those of the profile. They take the references of `body`, and variables. They \
+    "Header fields, which replace those of the profile. They take the references of `body`, and \
+     variables. They \
      cannot name the framing, fields of one connection, `Via`, `X-Request-ID`, `WWW-Authenticate` \
      (the challenge of the profile stays) and `Access-Control-*` (`cors` writes them).",
 )

@@ -87,7 +87,8 @@ pub(super) static TABLE: Table = Table {
 
 pub(super) static GROUP_TABLE: Table = Table {
     path: "groups[].errors",
-    doc: "The form of the answers to requests that the group refuses. They are those of its routes, \
+    doc: "The form of the answers to requests that the group refuses. They are those of its \
+          routes, \
           and those with a path under its prefix that no route has.",
     keys: &[&PROFILE, &DETAIL, &RESPONSES.absent("those of `[errors]`")],
     refused: &[],

@@ -105,7 +105,8 @@ pub(super) static TABLE: Table = Table {
     ],
 };
 
-const DISCOVERED: &str = "metadata is found below \"issuer\" by its standard names: leave it out, or \
+const DISCOVERED: &str = "metadata is found below \"issuer\" by its standard names: leave it out, \
+                          or \
                           write the URL of the key set as \"jwks_uri\"";
 
 const INTROSPECTED: &str =
@@ -113,10 +114,12 @@ const INTROSPECTED: &str =
 
 const NO_PEM: &str = "keys are a JWK Set: write \"jwks_file\" with the name of one, or \"jwks\"";
 
-const NO_SECRET: &str = "the gateway is no client of the issuer and needs its public keys alone; tokens \
+const NO_SECRET: &str = "the gateway is no client of the issuer and needs its public keys alone; \
+                         tokens \
                          signed with a shared secret (HS256) are not accepted";
 
-const NOT_UNVERIFIED: &str = "whoever answers in the issuer's place could forge tokens: write \"ca_file\" \
+const NOT_UNVERIFIED: &str = "whoever answers in the issuer's place could forge tokens: \
+                              write \"ca_file\" \
                               with the issuer's CA";
 
 const AUDIENCE: Key<StrList> = Key::new("audience", StrList)

@@ -20,7 +20,10 @@ pub(super) const CA_FILE: Key<Str> = Key::new("ca_file", Str)
     .example(r#""certs/internal-ca.pem""#);
 
 pub(super) const PROXY: Key<Str> = Key::new("proxy", Str)
-    .absent("`HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` of the environment, but for hosts in `NO_PROXY`")
+    .absent(
+        "`HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` of the environment, but for hosts in \
+             `NO_PROXY`",
+    )
     .doc(
         "The forward proxy through which metadata and keys are fetched: \
          `http://[user:password@]host[:port]`. `https` goes through a tunnel (CONNECT). \"off\" \
@@ -32,7 +35,8 @@ pub(super) const PROXY: Key<Str> = Key::new("proxy", Str)
 pub(super) const JWKS_TOKEN_FILE: Key<Str> = Key::new("jwks_token_file", Str)
     .absent("the key set is fetched without a credential")
     .doc(
-        "A file with a bearer token that the key set asks for, such as that of a Kubernetes service \
+        "A file with a bearer token that the key set asks for, such as that of a Kubernetes \
+         service \
          account. It is read for each fetch, and sent to the origin of `jwks_uri` alone, over \
          `https` or to this machine.",
     )

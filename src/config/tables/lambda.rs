@@ -75,7 +75,8 @@ const TIMEOUT: DefaultKey<Time> = Key::new("timeout", Time::POSITIVE)
     .doc(
         "The longest time that the function runs; the default is the most that Lambda allows. A \
          function runs to its end, also when its client has left or `response_timeout` has passed. \
-         Until it has answered or ended its connection, and no longer than this after the event was \
+         Until it has answered or ended its connection, and no longer than this after the event \
+         was \
          sent, the invocation counts for `max_connections` and `max_requests`, although no client \
          waits for it.",
     )
@@ -201,7 +202,8 @@ pub(super) fn refuse_for_functions(
     for key in keys {
         if reader.has(*key) {
             let message = format!(
-                "\"{}\" has no effect: upstream \"{upstream}\" is a function, whose event tells the \
+                "\"{}\" has no effect: upstream \"{upstream}\" is a function, whose event tells \
+                 the \
                  client's own request",
                 key.name()
             );

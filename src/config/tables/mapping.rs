@@ -138,7 +138,8 @@ pub(super) fn refuse_tokens_in_answer(
 ) {
     if may_hold_token(sources, reference) {
         let message = format!(
-            "route \"{route}\": \"respond\": \"{reference}\" may hold a token, which must not be in \
+            "route \"{route}\": \"respond\": \"{reference}\" may hold a token, which must not be \
+             in \
              an answer"
         );
         context.problem(Problem::at(span, message));

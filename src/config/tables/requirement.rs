@@ -113,8 +113,8 @@ pub(super) fn why_without_token(methods: &[MethodRequirement]) -> Option<&'stati
     })
 }
 
-/// Returns a requirement that no caller meets, in place of an invalid one. It needs a token, so that
-/// the rest of the route is checked as that of a protected one.
+/// Returns a requirement that no caller meets, in place of an invalid one. It needs a token, so
+/// that the rest of the route is checked as that of a protected one.
 fn refuse_all() -> Requirement {
     Requirement::Scopes(Rule::Any(Vec::new()))
 }

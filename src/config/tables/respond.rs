@@ -42,7 +42,8 @@ const HEADERS: Key<Custom> = Key::new("headers", FIELDS)
     .doc(
         "The header fields of the response. A value may refer to `{id}` and `{rest+}` of the \
          route's path (`{rest}` is what is below `**`), `${claim:name}`, `${query:name}`, \
-         `${header:name}` and `${request_id}`, and a URL ends with `?${query}`, the whole query. A field is left out where a value is absent; a URL \
+         `${header:name}` and `${request_id}`, and a URL ends with `?${query}`, the whole query. A \
+         field is left out where a value is absent; a URL \
          whose path lacks one is answered with 400. Framing, fields of one connection and fields \
          that the gateway writes itself are errors.",
     )
@@ -76,8 +77,8 @@ pub(super) struct LocatedRespond {
     pub(super) references: Vec<(Reference, Span)>,
 }
 
-/// Returns the answer of a route, if the file states one. Whether it refers to a place that may hold
-/// a token depends on all routes, and is checked once they are known.
+/// Returns the answer of a route, if the file states one. Whether it refers to a place that may
+/// hold a token depends on all routes, and is checked once they are known.
 pub(super) fn respond(outer: &mut Reader<'_>, route: &RouteFacts<'_>) -> Option<LocatedRespond> {
     let subject = format!("{}: \"respond\"", outer.subject);
     let mut reader = outer.table_if_present(&RESPOND, subject)?;

@@ -420,8 +420,8 @@ fn heads(shared: &Shared, rewrite: Option<Rewrite>) -> Heads {
     }
 }
 
-/// Returns whether `GET` answers `HEAD`, if the route itself states it, and reports the key where it
-/// has no effect.
+/// Returns whether `GET` answers `HEAD`, if the route itself states it, and reports the key where
+/// it has no effect.
 fn head(reader: &mut Reader<'_>, methods: &[MethodRequirement]) -> Option<bool> {
     let head = reader.find(&HEAD)?;
     let why = match (names(methods, Method::GET), names(methods, Method::HEAD)) {

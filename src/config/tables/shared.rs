@@ -343,8 +343,8 @@ fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
     Some(issuers)
 }
 
-/// Reports an entry that has an `iss` of an entry before it: a token has the rules of one entry, and
-/// nothing says of which.
+/// Reports an entry that has an `iss` of an entry before it: a token has the rules of one entry,
+/// and nothing says of which.
 fn refuse_rival(reader: &Reader<'_>, names: &Names, before: &[Text], name: &Text) {
     for other in before {
         let Some(iss) = names.common_iss(&other.text, &name.text) else {
@@ -431,7 +431,8 @@ fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
                        the upstream itself has to detect cross-site request forgery";
         reader.note(reader.key_span(&COOKIE_ORIGINS), message);
     } else if origins.take_any_host() {
-        let message = "\"cookie_origins\" has the pages of every host of a scheme: each of them could \
+        let message = "\"cookie_origins\" has the pages of every host of a scheme: each of them \
+                       could \
                        act with its visitors' tokens";
         let hint = "name the origins, or write \"any\" if the upstream itself detects cross-site \
                     request forgery";

@@ -17,7 +17,8 @@ pub(super) const VARIABLES: Key<Custom> = Key::new("variables", TEXTS)
     .absent("only variables of the command line and the environment")
     .doc(
         "Values for `${name}` in other keys, unless `--var name=value` or `SCOPEGATE_VAR_NAME` has \
-         another. A name has letters, digits and `_`; no two names differ in case alone. A value is \
+         another. A name has letters, digits and `_`; no two names differ in case alone. A value \
+         is \
          not a secret: `check` shows it. [Where variables may stand](variables.md).",
     )
     .not(&["vars", "variable"])

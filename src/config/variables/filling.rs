@@ -9,8 +9,10 @@ use crate::config::language::{AnyKey, Problem, Span, Table, Tables};
 use crate::transform::{Part, Place, Reference, Template};
 
 /// The advice for a reference in a place that takes none.
-const PLACES: &str = "variables may stand in \"url\" and \"endpoints\" of upstreams, in \"issuer\", \
-                      \"jwks_uri\", \"audience\" and \"public_url\", in \"rewrite\", in \"respond\", \
+const PLACES: &str = "variables may stand in \"url\" and \"endpoints\" of upstreams, \
+                      in \"issuer\", \
+                      \"jwks_uri\", \"audience\" and \"public_url\", in \"rewrite\", \
+                      in \"respond\", \
                       in texts of \"lambda\", and in values of header fields";
 
 /// Fills variables into the values of a document, and reports references without a value or in a

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 pub struct GivenVariables {
     /// The names and values of `--var`, which go before the environment.
     pub flags: Vec<(String, String)>,
-    /// The values of `SCOPEGATE_VAR_*` by the rest of the name, in capitals; `None` for a value that
-    /// is not UTF-8.
+    /// The values of `SCOPEGATE_VAR_*` by the rest of the name, in capitals; `None` for a value
+    /// that is not UTF-8.
     pub environment: BTreeMap<String, Option<String>>,
 }
 

@@ -301,7 +301,8 @@ fn a_variable_that_nothing_refers_to_is_noted() {
 /// Returns the problems of a route that answers itself, with a field of this value.
 fn answering(field: &str, more: &str) -> Vec<String> {
     let text = format!(
-        "[[routes]]\npath = \"/x/**\"\npublic = true\nrespond = {{ headers = {{ {field} }} }}\n{more}"
+        "[[routes]]\npath = \"/x/**\"\npublic = true\nrespond = {{ headers = {{ {field} }} }}\n\
+         {more}"
     );
     problems(&text, GivenVariables::default())
 }

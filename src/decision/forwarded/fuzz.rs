@@ -34,8 +34,10 @@ fn forwarded_chain() {
 
 fn server(forwarded: &str) -> Server {
     let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"10.0.0.0/8\"]\nforwarded = \"{forwarded}\"\n\
-         [upstreams.up]\nurl = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\npublic = true\n"
+        "[server]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n\
+         forwarded = \"{forwarded}\"\n\
+         [upstreams.up]\nurl = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/\"\n\
+         upstream = \"up\"\npublic = true\n"
     );
     let config = Config::parse(&text, "gateway.toml");
     config

@@ -37,7 +37,8 @@ pub(super) struct Exchange {
     request_id: HeaderValue,
     /// Set if the gateway made the request id.
     has_own_id: bool,
-    /// The id in the field of a REST API: the one that the client chose, until the profile is known.
+    /// The id in the field of a REST API: the one that the client chose, until the profile is
+    /// known.
     amzn_id: Option<HeaderValue>,
     /// The profile in force, once it is known.
     profile: ErrorProfile,

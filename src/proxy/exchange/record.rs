@@ -149,8 +149,8 @@ impl Exchange {
         }
     }
 
-    /// Returns the status of the upstream's answer, if the client got that answer: an answer that the
-    /// gateway refused became one of its own.
+    /// Returns the status of the upstream's answer, if the client got that answer: an answer that
+    /// the gateway refused became one of its own.
     fn upstream_status(&self) -> Option<u16> {
         let outcome = &self.outcome;
         let is_forwarded = outcome.upstream_took.is_some() && outcome.failed.is_none();

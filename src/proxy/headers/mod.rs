@@ -1,8 +1,8 @@
 //! The header fields that cross the gateway, and those that are removed.
 //!
 //! Every field that the gateway itself sends to an upstream is first removed from the client's
-//! request, in every spelling (`transform::is_twin`). Hop-by-hop fields are never forwarded (RFC 9110
-//! §7.6.1).
+//! request, in every spelling (`transform::is_twin`). Hop-by-hop fields are never forwarded (RFC
+//! 9110 §7.6.1).
 
 mod claims;
 mod credentials;

@@ -424,7 +424,8 @@ mod tests {
         let http = "{ \"requestId\":\"$context.requestId\", \"ip\": \"$context.identity.sourceIp\",\n \
                     \"requestTime\":\"$context.requestTime\", \"routeKey\":\"$context.routeKey\", \
                     \"status\":\"$context.status\", \"stage\":\"$context.stage\", \
-                    \"latency\": $context.responseLatency, \"integration\": $context.integrationLatency }";
+                    \"latency\": $context.responseLatency, \"integration\": \
+                    $context.integrationLatency }";
         let text = written(http, &line(), &context);
         assert_eq!(text.lines().count(), 1);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();

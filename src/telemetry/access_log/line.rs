@@ -36,7 +36,8 @@ pub struct AccessLine<'a> {
     pub route: Option<&'a str>,
     /// The status; 499 if the client left before there was one.
     pub status: u16,
-    /// The status that the upstream or the function gave; `None` for an answer of the gateway's own.
+    /// The status that the upstream or the function gave; `None` for an answer of the gateway's
+    /// own.
     pub upstream_status: Option<u16>,
     /// The reason code of a refusal.
     pub reason: Option<&'a str>,

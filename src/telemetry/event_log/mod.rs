@@ -188,7 +188,8 @@ impl State {
             push_time(&mut line, now.since_epoch);
             let _ = writeln!(
                 line,
-                " WARN lines of this log were dropped: standard error was not read count={unreported}"
+                " WARN lines of this log were dropped: standard error was not read \
+                 count={unreported}"
             );
         }
         push_time(&mut line, now.since_epoch);

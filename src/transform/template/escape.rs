@@ -31,7 +31,8 @@ pub enum Escape {
     Header,
     /// A URL that is the whole header value, such as that of `Location`. A value is one segment. A
     /// part of the request's path stays as it came, if it stands in the path of the URL, and does
-    /// not fit if it could begin a host there. `${header:host}` directly behind `://` is an authority.
+    /// not fit if it could begin a host there. `${header:host}` directly behind `://` is an
+    /// authority.
     Url,
     /// A URL between other texts of a header value, such as that of `Link`: as [`Escape::Url`], and
     /// the characters that end such a URL are percent-encoded.

@@ -67,7 +67,8 @@ impl FloodGuard {
     }
 }
 
-/// The layer that counts the frames of an HTTP/2 connection, which fails if the upstream sends too many.
+/// The layer that counts the frames of an HTTP/2 connection, which fails if the upstream sends too
+/// many.
 ///
 /// After a write has failed, the connection fails only when everything that had arrived was read:
 /// the peer may have said which requests it did not process (RFC 9113 §6.8), and have closed the

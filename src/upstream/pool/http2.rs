@@ -136,7 +136,8 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// Begins HTTP/2, and waits for the peer's SETTINGS, which say how many streams it allows and
-    /// prove that it speaks HTTP/2 at all. Returns `None` if they do not arrive before the deadline.
+    /// prove that it speaks HTTP/2 at all. Returns `None` if they do not arrive before the
+    /// deadline.
     pub(super) async fn begin(
         upstream: Arc<Upstream>,
         stream: CountedStream,

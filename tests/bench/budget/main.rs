@@ -116,7 +116,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!(
-        "over the budget by more than {TOLERANCE} %. `tests/bench/budget.sh --profile` shows where they go."
+        "over the budget by more than {TOLERANCE} %. `tests/bench/budget.sh --profile` shows where \
+         they go."
     );
     ExitCode::FAILURE
 }

@@ -141,8 +141,8 @@ impl Place {
         changed
     }
 
-    /// Returns the beginning of the paths that the key is about: the path of its route, or the prefix
-    /// of its group.
+    /// Returns the beginning of the paths that the key is about: the path of its route, or the
+    /// prefix of its group.
     pub(super) fn base(&self, full: &Table) -> String {
         let known = [
             ("defaults", "/d"),

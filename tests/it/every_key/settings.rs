@@ -20,7 +20,8 @@ pub(super) fn read(full: &Table) -> Option<String> {
     Some(shown(&config))
 }
 
-/// Returns everything that a configuration is compiled from, without the text that it was read from.
+/// Returns everything that a configuration is compiled from, without the text that it was read
+/// from.
 pub(super) fn shown(config: &Config) -> String {
     let listeners = config.server.listeners.iter();
     let acceptors = listeners.filter_map(|listener| listener.tls.as_ref());

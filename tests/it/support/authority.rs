@@ -156,7 +156,8 @@ impl Gateway {
             .map(|(name, _)| format!("{{ cert_file = \"{name}.pem\", key_file = \"{name}.key\" }}"))
             .collect();
         let toml = format!(
-            "[server.tls]\ncertificates = [{}]\n{tls}\n{}\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\n\
+            "[server.tls]\ncertificates = [{}]\n{tls}\n{}\n[[routes]]\npath = \"/**\"\n\
+             upstream = \"orders\"\n\
              methods = \"ANY\"\npublic = true\n",
             certificates.join(", "),
             upstream.toml("orders")

@@ -23,16 +23,24 @@ impl Folder {
             key: Key::rsa("key", 0),
         };
         let keys = json!({ "keys": [folder.key.jwk()] });
-        folder.write("gateway.toml", &format!(
-            "[server]\nlisten = \"10.0.0.1:1001\"\nadmin = \"10.0.0.1:2001\"\nworkers = 1\n\
+        folder.write(
+            "gateway.toml",
+            &format!(
+                "[server]\nlisten = \"10.0.0.1:1001\"\nadmin = \"10.0.0.1:2001\"\nworkers = 1\n\
              [issuers.idp]\nissuer = \"{ISS}\"\naudience = \"api\"\njwks = '{keys}'\n\
              [upstreams.orders]\nurl = \"http://orders:8080\"\n\
-             [[routes]]\npath = \"/orders/{{id}}\"\nupstream = \"orders\"\nmethods = {{ GET = \"orders.read\", DELETE = [\"orders.write\", \"orders.delete\"] }}\n\
-             [[routes]]\npath = \"/orders/new\"\nupstream = \"orders\"\nmethods = {{ GET = {{ any = [\"orders.write\", \"orders.admin\"] }} }}\n\
-             [[routes]]\npath = \"/health\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n\
-             [[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\ntoken_from = [\"authorization:raw\"]\n\
+             [[routes]]\npath = \"/orders/{{id}}\"\nupstream = \"orders\"\n\
+             methods = {{ GET = \"orders.read\", DELETE = [\"orders.write\", \"orders.delete\"] \
+             }}\n\
+             [[routes]]\npath = \"/orders/new\"\nupstream = \"orders\"\n\
+             methods = {{ GET = {{ any = [\"orders.write\", \"orders.admin\"] }} }}\n\
+             [[routes]]\npath = \"/health\"\nupstream = \"orders\"\nmethods = [\"GET\"]\n\
+             public = true\n\
+             [[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\n\
+             token_from = [\"authorization:raw\"]\n\
              [[groups.routes]]\npath = \"/tests\"\nmethods = {{ GET = \"orders.read\" }}\n"
-        ));
+            ),
+        );
         folder
     }
 

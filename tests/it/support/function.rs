@@ -21,7 +21,8 @@ impl Function {
     #[track_caller]
     pub(crate) fn with(format: &str, upstream: &str, route: &str) -> Self {
         let routes = format!(
-            "[[routes]]\npath = \"/**\"\nupstream = \"f\"\nmethods = \"ANY\"\npublic = true\n{route}"
+            "[[routes]]\npath = \"/**\"\nupstream = \"f\"\nmethods = \"ANY\"\npublic = true\n\
+             {route}"
         );
         Self::behind(format, upstream, &routes)
     }

@@ -39,7 +39,8 @@ impl Scene {
         let (victim, upstream) = (Upstream::start(), Upstream::start());
         let route = |path: &str, upstream: &str| {
             format!(
-                "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\nmethods = \"ANY\"\npublic = true\n"
+                "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\nmethods = \"ANY\"\n\
+                 public = true\n"
             )
         };
         let process = Process::run_alone(
