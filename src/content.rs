@@ -1,5 +1,8 @@
 //! The content of messages of HTTP: which responses have none, and how a form is written in it.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::borrow::Cow;
 
 use http::StatusCode;

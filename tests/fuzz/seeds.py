@@ -275,8 +275,13 @@ def documents():
             seed("import_document", path.read_bytes()[:2048])
 
 
+def forms():
+    for text in ["a+b%20c", "%2B%2b%25%32%35", "%", "%4", "%zz%4g", "+%+1%-1", "%ff%c3%a4", "plain", "%%41"]:
+        seed("form_text", text)
+
+
 for make in [request_targets, route_tables, tolerant_readings, tokens, jws, jwk_sets, configurations, responses, forwarded,
-             proxy_protocol, origins, rules, websockets, http2, answers, documents]:
+             proxy_protocol, origins, rules, websockets, http2, answers, documents, forms]:
     make()
 for target, count in sorted(COUNTS.items()):
     print(f"{target}: {count}")
