@@ -36,8 +36,8 @@ struct Callers {
 enum Application {
     /// That of the upstream of this name.
     Upstream(Arc<str>),
-    /// None: the gateway answers itself. Nothing is protected by such a route, and no application
-    /// is reached by it.
+    /// No application: the gateway answers itself. Nothing is protected by such a route, and no
+    /// application is reached by it.
     Gateway,
     /// Each one: the route denies every request, and names no upstream.
     All,

@@ -19,19 +19,7 @@ pub(super) fn register(
 ) -> Result<Value, GrantError> {
     let asked: Map<String, Value> =
         serde_json::from_slice(body).map_err(|_| GrantError::RegistrationBody)?;
-    let grant_types = strings(&asked, "grant_types")?;
-    let has_codes = grant_types
-        .as_ref()
-        .is_none_or(|types| types.contains(&"authorization_code"));
-    let mut redirect_uris: Vec<Box<str>> = Vec::new();
-    for uri in strings(&asked, "redirect_uris")?.unwrap_or_default() {
-        if rules.allow(uri) {
-            redirect_uris.push(uri.into());
-        }
-    }
-    if has_codes && redirect_uris.is_empty() {
-        return Err(GrantError::Registration);
-    }
+    let redirect_uris = redirect_uris(&asked, rules)?;
     let method = match asked.get("token_endpoint_auth_method") {
         None | Some(Value::Null) => "client_secret_basic",
         Some(Value::String(method)) => known_method(method)?,
@@ -59,6 +47,25 @@ pub(super) fn register(
         }
     }
     Ok(Value::Object(answer))
+}
+
+/// Returns the redirect URIs that the rules allow. A client that asks for codes needs one.
+fn redirect_uris(
+    asked: &Map<String, Value>,
+    rules: &RedirectRules,
+) -> Result<Vec<Box<str>>, GrantError> {
+    let grant_types = strings(asked, "grant_types")?;
+    let has_codes = grant_types.is_none_or(|types| types.contains(&"authorization_code"));
+    let mut allowed = Vec::new();
+    for uri in strings(asked, "redirect_uris")?.unwrap_or_default() {
+        if rules.allow(uri) {
+            allowed.push(uri.into());
+        }
+    }
+    match has_codes && allowed.is_empty() {
+        true => Err(GrantError::Registration),
+        false => Ok(allowed),
+    }
 }
 
 fn known_method(method: &str) -> Result<&'static str, GrantError> {

@@ -1,11 +1,11 @@
-//! What an event of either format is made from, and the members that both formats have.
+//! The source of an event of either format, and the members that both formats have.
 
 use serde::Serialize;
 
 use super::body::EventBody;
 use super::{EventFacts, Function, domain_name, domain_prefix};
 
-/// What an event is made from.
+/// The source of an event.
 pub(super) struct EventSource<'r> {
     pub(super) function: &'r Function,
     pub(super) facts: &'r EventFacts<'r>,

@@ -119,7 +119,8 @@ fn choose<'s>(open: Vec<&'s [Scope]>, granted: &ScopeSet) -> Vec<&'s Scope> {
     chosen
 }
 
-/// What a set of scopes costs a client: first the scopes that it lacks, then all that it shows.
+/// The cost of a set of scopes for a client: first the scopes that it lacks, then all that it
+/// shows.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
     lacking: usize,

@@ -139,7 +139,7 @@ impl Claims {
     /// Returns a member by its whole name (`https://example.com/roles`) or else by a dotted path
     /// into objects (`realm_access.roles`), whose last name may have dots. Where that leads to no
     /// value, each name may have dots (`kubernetes.io.namespace`), and the result is `None` if
-    /// several ways lead to a value: who can name one claim must not hide another.
+    /// several ways lead to a value: an author of one claim must not hide another.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Claim> {
         match self.by_first_dots(path) {

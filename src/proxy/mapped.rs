@@ -8,7 +8,7 @@ use crate::route::Ambiguities;
 use crate::token::{Source, Withheld};
 use crate::transform::{Facts, QueryRewrite, Reference, Rewrite, Value};
 
-/// What the templates of a route make of one request.
+/// The products of a route's templates for one request.
 #[derive(Default)]
 pub(super) struct Mapped {
     /// The path and the query for the upstream, if the rewrite refers to the request.

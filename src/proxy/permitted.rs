@@ -1,5 +1,5 @@
-//! What forwarding a request and invoking a function have in common: the checks of a request that
-//! is permitted, its fields on the way to the upstream, and those of the response.
+//! A permitted request, before it is known whether it is forwarded or invokes a function: its
+//! checks, its fields on the way to the upstream, and those of the response.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -41,9 +41,9 @@ pub(super) struct Permitted<'v, 'r> {
 
 /// The fields that a request gets on its way, beside the client's own.
 pub(super) struct OwnFields {
-    /// Those of the gateway.
+    /// The gateway's own.
     pub(super) own: AddedFields,
-    /// Those that templates of the route make of the request.
+    /// The ones that templates of the route make of the request.
     pub(super) mapped: Mapped,
 }
 

@@ -26,7 +26,7 @@ pub const ANY: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// How closely a pattern fits a method: of the patterns of a path, the closest one answers.
+/// The closeness of a pattern to a method: of the patterns of a path, the closest one answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
     /// `ANY`.

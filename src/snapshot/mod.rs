@@ -139,7 +139,7 @@ pub enum Handler {
     Function(usize),
     /// The gateway itself, with this answer.
     Respond(Arc<Respond>),
-    /// None: the route denies every method.
+    /// No answerer: the route denies every method.
     Nobody,
 }
 

@@ -41,7 +41,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// What logs show in the place of a text that may hold a token; its length, in bytes.
+/// The stand-in of logs for a text that may hold a token; its length, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HiddenToken(pub usize);
 

@@ -12,7 +12,7 @@ use super::source::is_plain;
 /// The longest name of a place that is shown. Clients choose these names.
 const MAX_NAME: usize = 64;
 
-/// How the header of a JWT begins: `{"` in base64url.
+/// The beginning of a JWT: `{"` in base64url.
 const JWT: &[u8] = b"eyJ";
 
 /// The places of a request that has no token for its route.

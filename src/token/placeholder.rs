@@ -32,7 +32,7 @@ type Marks = [&'static str; 2];
 /// A text that stands where a token should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
-    /// Nothing follows the scheme.
+    /// A scheme that nothing follows.
     Nothing,
     /// A word that programs write for a variable without a value.
     Word(&'static str),

@@ -12,7 +12,8 @@ pub enum SeenToken {
     Unverified(Box<UnverifiedToken>),
 }
 
-/// What a token says of itself that helps to find out why it was refused, as beginnings of texts.
+/// The statements of a token about itself that help to find out why it was refused, as beginnings
+/// of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnverifiedToken {
     /// `alg`

@@ -220,7 +220,7 @@ fn is_segment(text: &str) -> bool {
         && Ambiguities::of_path(&path).is_empty()
 }
 
-/// What a template has in the place of a client's text to show its structure.
+/// The text in the place of a client's, for the structure of a template.
 const SAMPLE: &[u8] = b"x";
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Origin {
 enum Hosts {
     /// This one.
     One(Box<str>),
-    /// Those with one more label before this one.
+    /// Origins with one more label before this one.
     Below(Box<str>),
     /// Every host and port.
     Any,

@@ -18,7 +18,7 @@ pub enum Handler {
     Upstream(Arc<str>),
     /// The gateway itself, with this answer.
     Respond(Arc<Respond>),
-    /// None: the route denies every method, and names no upstream.
+    /// No answerer: the route denies every method, and names no upstream.
     Nobody,
 }
 

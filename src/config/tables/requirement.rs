@@ -122,7 +122,7 @@ fn refuse_all() -> Requirement {
 /// The authorization that a table states.
 #[derive(Clone, Default)]
 pub(super) enum Statement {
-    /// None.
+    /// No authorization is stated.
     #[default]
     Nothing,
     /// One under a misspelled key, which is reported by itself.

@@ -11,7 +11,7 @@ const MAX_PATH: usize = 8 * 1024;
 /// The most bytes of a method that a line shows. The longest registered one has 17.
 const MAX_METHOD: usize = 32;
 
-/// What stands in the place of a token.
+/// The stand-in for a token.
 const TOKEN: &str = "(a token)";
 
 /// Appends a path as a JSON string. A segment that may hold a token is not shown from there on.

@@ -24,7 +24,7 @@ const MAX_VALUE: usize = 8 << 10;
 /// The variable whose value is a whole string of JSON, with its quotation marks.
 const QUOTED: &str = "error.messageString";
 
-/// How the variables for the reason and the sentence of a refusal begin.
+/// The beginning of the variables for the reason and the sentence of a refusal.
 const REASONS: &str = "error.";
 
 /// The value of a variable that has none.

@@ -45,7 +45,7 @@ pub struct AccessLine<'a> {
     pub detail: Option<&'a str>,
     /// The name of the token's issuer in the configuration.
     pub issuer: Option<&'a str>,
-    /// What the line shows of the token.
+    /// The members about the token.
     pub token: Option<TokenFields<'a>>,
     /// The number of lines of this kind that were left out since the last one.
     pub skipped: Option<u64>,

@@ -1,4 +1,4 @@
-//! What a line of the access log shows of the request's token.
+//! The members of a line of the access log about the request's token.
 
 use super::json::{push_char, push_json};
 use crate::telemetry::quoted::{HiddenToken, may_hold_token};

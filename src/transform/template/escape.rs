@@ -1,4 +1,5 @@
-//! How a value is written into its place, so that no client can end the place or begin another.
+//! The escapes by which a value is written into its place, so that no client can end the place or
+//! begin another.
 
 use std::borrow::Cow;
 

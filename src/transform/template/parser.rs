@@ -57,7 +57,7 @@ pub(super) fn push_text(pieces: &mut Vec<Piece>, text: &str) {
     pieces.push(Piece::Text(text.into()));
 }
 
-/// What stands at a `$` or `{`.
+/// The meaning of a `$` or `{` in a text.
 enum Found {
     /// `$$`: a text, with its length in the template.
     Text(&'static str, usize),

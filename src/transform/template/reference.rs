@@ -1,4 +1,4 @@
-//! What a template refers to.
+//! The references of a template.
 
 use std::fmt;
 
