@@ -4,7 +4,6 @@
 //! because of the spelling of the path does not apply if a tolerant application may take the path
 //! for that of a stricter rule (see [`super::stricter`]).
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
@@ -41,7 +40,7 @@ pub enum Miss<'t, T> {
     /// A pattern matches the path, but has other methods: 405.
     Method {
         /// The value of `Allow` (RFC 9110 §10.2.1).
-        allow: Cow<'t, str>,
+        allow: String,
         /// A rule of the pattern that matches.
         nearest: &'t T,
     },
@@ -181,8 +180,8 @@ impl<T: Access> Table<T> {
         {
             return Miss::Method {
                 allow: match leaf.group {
-                    Some(_) => self.allow_of_group(root, target).into(),
-                    None => Cow::Borrowed(&leaf.allow),
+                    Some(_) => self.allow_of_group(root, target),
+                    None => leaf.allow(&self.rules),
                 },
                 nearest: &rule.value,
             };
@@ -265,6 +264,12 @@ impl<T: Access> Table<T> {
             return None;
         }
         self.rules.get(rivals.stricter(&self.rules, rule, target)?)
+    }
+
+    /// Returns all rules, in the order in which they were given.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule<T>] {
+        &self.rules
     }
 
     /// Returns all rules, each one before those that it takes precedence over: by host, then by

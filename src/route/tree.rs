@@ -31,8 +31,6 @@ pub(super) struct Leaf {
     pub(super) rules: Vec<usize>,
     /// The group of all of the rules, if it falls through.
     pub(super) group: Option<usize>,
-    /// The value of `Allow`.
-    pub(super) allow: Box<str>,
 }
 
 impl Node {
@@ -159,50 +157,41 @@ impl Leaf {
 
     fn finish<T: Access>(&mut self, rules: &[Rule<T>]) {
         self.rules
-            .sort_by_cached_key(|index| method_order(rules.get(*index)));
-        let mut own = Vec::with_capacity(self.rules.len());
-        for index in &self.rules {
-            own.extend(rules.get(*index));
-        }
-        self.group = common_group(&own);
-        self.allow = allow(&self.rules, rules).into();
+            .sort_by_key(|index| method_order(rules.get(*index)));
+        self.group = common_group(&self.rules, rules);
+    }
+
+    /// Returns the value of `Allow`: the methods that a rule of the pattern answers and does not
+    /// deny. `ANY` is spelled out.
+    pub(super) fn allow<T: Access>(&self, rules: &[Rule<T>]) -> String {
+        let mut methods = self.methods(rules);
+        methods.push(&Method::HEAD);
+        methods.retain(|method| {
+            let rule = rule_for_method(&self.rules, method, rules);
+            let rule = rule.and_then(|index| rules.get(index));
+            rule.is_some_and(|rule| !rule.value.is_denied())
+        });
+        let mut names: Vec<&str> = methods.into_iter().map(Method::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(", ")
     }
 }
 
 /// Returns a key that sorts by the names of methods, `ANY` behind all others.
-fn method_order<T>(rule: Option<&Rule<T>>) -> (bool, String) {
+fn method_order<T>(rule: Option<&Rule<T>>) -> (bool, &str) {
     match rule.map(|rule| &rule.method) {
-        Some(MethodPattern::One(method)) => (false, method.to_string()),
-        _ => (true, String::new()),
+        Some(MethodPattern::One(method)) => (false, method.as_str()),
+        _ => (true, ""),
     }
 }
 
 /// Returns the group of the first rule, if it falls through and all other rules are in it.
-fn common_group<T>(rules: &[&Rule<T>]) -> Option<usize> {
-    let group = rules.first()?.method_fallthrough?;
-    rules
-        .iter()
-        .all(|rule| rule.method_fallthrough == Some(group))
-        .then_some(group)
-}
-
-/// Returns the value of `Allow`: the methods that a rule of the pattern answers and does not deny.
-/// `ANY` is spelled out.
-fn allow<T: Access>(shared: &[usize], rules: &[Rule<T>]) -> String {
-    let mut methods: Vec<&Method> = ANY.iter().collect();
-    for rule in shared.iter().filter_map(|index| rules.get(*index)) {
-        if let MethodPattern::One(method) = &rule.method {
-            methods.push(method);
-        }
-    }
-    methods.retain(|method| {
-        let rule = rule_for_method(shared, method, rules).and_then(|index| rules.get(index));
-        rule.is_some_and(|rule| !rule.value.is_denied())
-    });
-    let mut names: Vec<&str> = methods.into_iter().map(Method::as_str).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.join(", ")
+fn common_group<T>(shared: &[usize], rules: &[Rule<T>]) -> Option<usize> {
+    let group_of = |index: &usize| rules.get(*index)?.method_fallthrough;
+    let group = group_of(shared.first()?)?;
+    let is_common = shared.iter().all(|index| group_of(index) == Some(group));
+    is_common.then_some(group)
 }
 
 /// The state of one look-up.

@@ -299,9 +299,7 @@ fn look_up<'s>(snapshot: &'s Snapshot, request: Request<'_>) -> Option<Found<'s>
     }
     match snapshot.table.find(&target) {
         Ok(entry) => Some(Found::Route(entry)),
-        Err(Miss::Method { allow, nearest }) => {
-            Some(Found::OtherMethods(nearest, allow.into_owned()))
-        }
+        Err(Miss::Method { allow, nearest }) => Some(Found::OtherMethods(nearest, allow)),
         Err(_) => None,
     }
 }
