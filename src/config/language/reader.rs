@@ -289,6 +289,16 @@ impl<'a> Reader<'a> {
             .then(|| self.subreader(key.kind.0, found, subject.into()))
     }
 
+    /// Returns a reader of a subtable, if the file has it. Its messages begin with those of this
+    /// table and the name of the key. Most routes have no such table, so that they need no text.
+    pub(crate) fn table_below(&mut self, key: &Key<Subtable>) -> Option<Reader<'a>> {
+        let found = self.table_value(key);
+        self.has(key).then(|| {
+            let subject = format!("{}: \"{}\"", self.subject, key.name());
+            self.subreader(key.kind.0, found, subject)
+        })
+    }
+
     /// Returns readers of the tables of a list.
     pub(crate) fn tables(
         &mut self,

@@ -74,8 +74,7 @@ const MAX_AGE: DefaultKey<Time> = Key::new("max_age", Time::ANY)
     .or("10m");
 
 pub(super) fn cors(outer: &mut Reader<'_>, key: &Key<Subtable>) -> Option<Arc<Cors>> {
-    let subject = format!("{}: \"cors\"", outer.subject);
-    let mut reader = outer.table_if_present(key, subject)?;
+    let mut reader = outer.table_below(key)?;
     let texts = reader.find(&ORIGINS);
     let cors = Cors {
         origins: origins(&reader, &ORIGINS, texts.as_deref().unwrap_or_default()),

@@ -149,8 +149,7 @@ pub(super) fn errors(mut reader: Reader<'_>) -> Arc<Errors> {
 
 /// Reads `errors` of a group; where it states nothing, `outer` holds.
 pub(super) fn group_errors(group: &mut Reader<'_>, outer: &Arc<Errors>) -> Arc<Errors> {
-    let subject = format!("{}: \"errors\"", group.subject);
-    let Some(mut reader) = group.table_if_present(&GROUP_ERRORS, subject) else {
+    let Some(mut reader) = group.table_below(&GROUP_ERRORS) else {
         return Arc::clone(outer);
     };
     let errors = Errors {

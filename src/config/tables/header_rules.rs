@@ -76,8 +76,7 @@ pub(super) fn header_rules(
     key: &Key<Subtable>,
     direction: Direction,
 ) -> Option<Arc<LocatedRules>> {
-    let subject = format!("{}: \"{}\"", outer.subject, key.name());
-    let mut reader = outer.table_if_present(key, subject)?;
+    let mut reader = outer.table_below(key)?;
     let mut located = LocatedRules::default();
     for name in reader.find(&REMOVE).unwrap_or_default() {
         let pattern = direction.pattern(&name.text);

@@ -80,8 +80,7 @@ pub(super) struct LocatedRespond {
 /// Returns the answer of a route, if the file states one. Whether it refers to a place that may
 /// hold a token depends on all routes, and is checked once they are known.
 pub(super) fn respond(outer: &mut Reader<'_>, route: &RouteFacts<'_>) -> Option<LocatedRespond> {
-    let subject = format!("{}: \"respond\"", outer.subject);
-    let mut reader = outer.table_if_present(&RESPOND, subject)?;
+    let mut reader = outer.table_below(&RESPOND)?;
     let status = StatusCode::from_u16(reader.get(&STATUS)).unwrap_or_default();
     let mut references = Vec::new();
     let fields = fields(&mut reader, route, &mut references);
