@@ -40,3 +40,5 @@ pub use pattern::{Pattern, PatternError, Segment, Tail, is_parameter_name};
 pub use rule::Rule;
 pub use table::{Conflict, Miss, Table};
 pub use target::{Target, TargetError, is_authority};
+#[cfg(test)]
+pub(crate) use trial::{Draw, Numbers};

@@ -5,7 +5,7 @@ use std::fmt;
 use super::path::{decode_literal, is_dot_segment};
 
 /// A parsed pattern. Its segments are percent-decoded, as they are compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern {
     text: Box<str>,
     segments: Vec<Segment>,
@@ -13,7 +13,7 @@ pub struct Pattern {
 }
 
 /// One segment of a pattern, before its [`Tail`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// A text that equals the whole decoded segment. The empty literal is a trailing slash.
     Literal(Box<str>),
@@ -22,7 +22,7 @@ pub enum Segment {
 }
 
 /// The end of a pattern that matches paths of any length.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Tail {
     /// `{rest+}`: one or more segments, the first of them not empty (API Gateway's `{proxy+}`).
     Rest(Box<str>),

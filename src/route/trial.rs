@@ -76,7 +76,7 @@ pub(super) fn target<'r>(method: &'r Method, host: Option<&'r str>, path: &'r st
 }
 
 /// A source of choices.
-pub(super) trait Draw {
+pub(crate) trait Draw {
     fn below(&mut self, bound: usize) -> usize;
 
     fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
@@ -85,7 +85,7 @@ pub(super) trait Draw {
 }
 
 /// A pseudo-random sequence (xorshift) with a fixed seed, so that a failure can be reproduced.
-pub(super) struct Numbers(pub(super) u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Draw for Numbers {
     fn below(&mut self, bound: usize) -> usize {

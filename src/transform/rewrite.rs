@@ -182,13 +182,24 @@ impl Rewrite {
         matches!(self.path, Path::Template(_))
     }
 
-    /// Returns the references of the path and the query.
-    pub fn references(&self) -> impl Iterator<Item = &Reference> {
-        let path = match &self.path {
+    /// Returns the path before its open end, if it depends on values of the request.
+    #[must_use]
+    pub fn template(&self) -> Option<&Template> {
+        match &self.path {
             Path::Segments(_) => None,
             Path::Template(template) => Some(template),
-        };
-        let own = path.into_iter().flat_map(Template::references);
+        }
+    }
+
+    /// Returns whether the path ends in the open end of the route's pattern.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.tail.is_some()
+    }
+
+    /// Returns the references of the path and the query.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        let own = self.template().into_iter().flat_map(Template::references);
         own.map(|(reference, _)| reference)
             .chain(self.query.references())
     }

@@ -6,55 +6,47 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::path_mappings::PathMappings;
+use super::rewritten_path::{may_reach, upstream_path_of};
+use super::route_table::RouteTable;
+use super::sample_path::{ANY_SEGMENT, sample};
 use crate::config::context::Context;
 use crate::config::language::Problem;
-use crate::config::{Handler, Route, RouteMethod, rules};
-use crate::route::{
-    Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target,
-};
+use crate::config::{Handler, Route, RouteMethod};
+use crate::route::{Access, HostPattern, MethodPattern, Rule, Table, Target};
 use crate::upstream::Settings;
 
 /// The limit on the requests that are tried for the notes of one file. A file needs one for each
 /// route and each way to its upstream; more of them would delay a reload.
 const MAX_TRIALS: usize = 50_000;
 
-/// A segment that occurs in no route.
-const ANY_SEGMENT: &str = "~";
-
 /// A host that occurs in no route.
 const ANY_HOST: &str = "none.invalid";
 
-const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// Adds a note for each pair of routes of which the second lets requests bypass the first.
-pub(crate) fn note(context: &Context, routes: &[Arc<Route>], upstreams: &[Settings]) {
+pub(crate) fn note(context: &Context, table: &RouteTable<'_>, upstreams: &[Settings]) {
+    let routes = table.routes;
     let detours = Detours::new(routes, upstreams);
     if !detours.may_exist() {
         return;
     }
-    // A conflict between routes was reported already.
-    let Ok(table) = Table::new(rules(routes)) else {
+    let Some(table) = table.get() else {
         return;
     };
     let mut noted = BTreeSet::new();
     let mut left = MAX_TRIALS;
-    for rule in rules(routes) {
-        for trial in detours.trials(&rule) {
+    for rule in table.rules() {
+        for trial in detours.trials(rule) {
             let Some(fewer) = left.checked_sub(1) else {
                 return;
             };
             left = fewer;
-            let Some(admitting) = trial.admitting(&detours, &table, &rule) else {
+            let Some(admitting) = trial.admitting(&detours, table, rule) else {
                 continue;
             };
             if noted.insert((rule.host.clone(), admitting)) {
-                let message = trial.message(routes, &rule, admitting);
+                let message = trial.message(routes, rule, admitting);
                 context.note(Problem::without_span(message));
             }
         }
@@ -69,17 +61,9 @@ struct Detours<'c> {
     /// For each such number, the hosts through which the upstream is reached.
     hosts: HashMap<usize, BTreeSet<Option<&'c HostPattern>>>,
     /// For each such number, the mappings by which the routes to it change paths.
-    mappings: HashMap<usize, Vec<PathMapping<'c>>>,
+    mappings: HashMap<usize, PathMappings<'c>>,
     /// Set if two upstreams share an address.
     shared: bool,
-}
-
-/// The mapping from the client's path to the upstream's path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PathMapping<'c> {
-    Unchanged,
-    Strip(&'c str),
-    Rewrite(&'c Pattern, &'c str),
 }
 
 /// A request that may bypass a route.
@@ -107,11 +91,7 @@ impl<'c> Detours<'c> {
             };
             let hosts = detours.hosts.entry(address).or_default();
             hosts.insert(route.host.as_ref());
-            let mappings = detours.mappings.entry(address).or_default();
-            let own = PathMapping::of(route);
-            if !mappings.contains(&own) {
-                mappings.push(own);
-            }
+            detours.mappings.entry(address).or_default().insert(route);
         }
         detours
     }
@@ -121,7 +101,7 @@ impl<'c> Detours<'c> {
     fn may_exist(&self) -> bool {
         let has_hosts = self.hosts.values().any(|hosts| hosts.len() > 1);
         let mut mappings = self.mappings.values();
-        let changes_paths = mappings.any(|mappings| *mappings != [PathMapping::Unchanged]);
+        let changes_paths = mappings.any(PathMappings::change_paths);
         self.shared || has_hosts || changes_paths
     }
 
@@ -156,50 +136,25 @@ impl<'c> Detours<'c> {
     /// Returns the requests by which a route's upstream path is reached through other hosts and
     /// mappings.
     fn other_ways(&self, route: &Route, address: usize, path: &str) -> Vec<Trial<'c>> {
-        let upstream_path = upstream_path_of(route, path);
+        let Some(upstream_path) = upstream_path_of(route, path) else {
+            return Vec::new();
+        };
+        let mappings = self.mappings.get(&address);
+        let paths = mappings.map(|mappings| mappings.paths_for(&upstream_path));
+        let paths = paths.unwrap_or_default();
         let mut trials = Vec::new();
         for host in self.hosts.get(&address).into_iter().flatten() {
-            for mapping in self.mappings.get(&address).into_iter().flatten() {
-                for by in mapping.paths_for(&upstream_path) {
-                    if *host != route.host.as_ref() || by != path {
-                        trials.push(Trial {
-                            host: *host,
-                            path: by,
-                            upstream_path: Some(upstream_path.clone()),
-                        });
-                    }
+            for by in &paths {
+                if *host != route.host.as_ref() || by != path {
+                    trials.push(Trial {
+                        host: *host,
+                        path: by.clone(),
+                        upstream_path: Some(upstream_path.clone()),
+                    });
                 }
             }
         }
         trials
-    }
-}
-
-impl<'c> PathMapping<'c> {
-    fn of(route: &'c Route) -> Self {
-        match (&route.heads.rewrite, &route.strip) {
-            (Some(rewrite), _) => Self::Rewrite(&route.pattern, rewrite.as_str()),
-            (None, Some(prefix)) => Self::Strip(prefix),
-            (None, None) => Self::Unchanged,
-        }
-    }
-
-    /// Returns the client's paths for which the upstream gets `upstream_path`, and perhaps others.
-    fn paths_for(self, upstream_path: &str) -> Vec<String> {
-        let path = match self {
-            Self::Unchanged => Some(upstream_path.to_owned()),
-            Self::Strip(prefix) => Some(format!("{prefix}{upstream_path}")),
-            Self::Rewrite(pattern, template) => invert_rewrite(pattern, template, upstream_path),
-        };
-        let mut paths: Vec<String> = path.into_iter().collect();
-        // A prefix, or the root of a subtree, is forwarded as "/" with and without its slash.
-        if let Some(root) = paths.first().and_then(|path| path.strip_suffix('/'))
-            && upstream_path == "/"
-            && !root.is_empty()
-        {
-            paths.push(root.to_owned());
-        }
-        paths
     }
 }
 
@@ -231,7 +186,7 @@ impl Trial<'_> {
             return None;
         }
         let leads_there = match &self.upstream_path {
-            Some(path) => upstream_path_of(other, &self.path) == *path,
+            Some(path) => may_reach(other, &self.path, path),
             // The table refuses all other spellings, except those that the operator has written.
             None => own.upstream() != other.upstream(),
         };
@@ -304,98 +259,6 @@ pub(crate) fn label(route: &Route) -> String {
         Some(host) => format!("{host}{}", route.pattern),
         None => route.pattern.to_string(),
     }
-}
-
-/// Returns a path that matches a pattern.
-pub(super) fn sample(pattern: &Pattern) -> String {
-    let mut path = String::new();
-    for segment in pattern.segments() {
-        match segment {
-            Segment::Literal(text) => push(&mut path, &encoded(text)),
-            Segment::Param(_) => push(&mut path, ANY_SEGMENT),
-        }
-    }
-    if let Some(Tail::Rest(_)) = pattern.tail() {
-        push(&mut path, ANY_SEGMENT);
-    }
-    or_root(path)
-}
-
-/// Returns a literal segment in its percent-encoded form.
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, IN_SEGMENT).to_string()
-}
-
-fn push(path: &mut String, segment: &str) {
-    path.push('/');
-    path.push_str(segment);
-}
-
-fn or_root(path: String) -> String {
-    match path.as_str() {
-        "" => "/".to_owned(),
-        _ => path,
-    }
-}
-
-/// Returns the path that the upstream of a route gets for a client's path.
-fn upstream_path_of(route: &Route, path: &str) -> String {
-    match (&route.heads.rewrite, &route.strip) {
-        // A path that depends on values of the request is compared with none.
-        (Some(rewrite), _) => rewrite.apply(path).unwrap_or_default(),
-        (None, Some(prefix)) => {
-            let rest = path.strip_prefix(&**prefix).unwrap_or(path);
-            or_root(rest.to_owned())
-        }
-        (None, None) => path.to_owned(),
-    }
-}
-
-/// Returns a client's path that matches `pattern` and that `template` rewrites to `path`.
-fn invert_rewrite(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
-    let template = Pattern::parse(template).ok()?;
-    let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
-    let filled = parameters(&template, &segments)?;
-    let rest = segments
-        .get(template.segments().len()..)
-        .unwrap_or_default();
-    if template.tail().is_none() && !rest.is_empty() {
-        return None;
-    }
-    let mut path = String::new();
-    for segment in pattern.segments() {
-        match segment {
-            Segment::Literal(text) => push(&mut path, &encoded(text)),
-            Segment::Param(name) => {
-                let value = filled.get(&**name).copied();
-                push(&mut path, value.unwrap_or(ANY_SEGMENT));
-            }
-        }
-    }
-    for segment in rest {
-        push(&mut path, segment);
-    }
-    Some(or_root(path))
-}
-
-/// Returns the parameters of a template in the segments of a path; `None` if the path does not
-/// begin with the template.
-fn parameters<'p>(
-    template: &'p Pattern,
-    segments: &[&'p str],
-) -> Option<HashMap<&'p str, &'p str>> {
-    let mut filled = HashMap::new();
-    for (index, part) in template.segments().iter().enumerate() {
-        let segment = segments.get(index).copied()?;
-        match part {
-            Segment::Literal(text) if encoded(text) != segment => return None,
-            Segment::Literal(_) => {}
-            Segment::Param(name) => {
-                filled.insert(&**name, segment);
-            }
-        }
-    }
-    Some(filled)
 }
 
 /// Returns other spellings of a path that an application may treat as the same path, without those

@@ -1,31 +1,31 @@
 //! Notes on `HEAD` that `head = false` leaves to a rule for other callers than those of `GET`.
 
-use std::sync::Arc;
-
 use http::Method;
 
-use super::detours::{find, label, sample};
+use super::detours::{find, label};
+use super::route_table::RouteTable;
+use super::sample_path::sample;
 use crate::config::context::Context;
 use crate::config::language::Problem;
-use crate::config::{Route, RouteMethod, rules};
-use crate::route::{Access as _, MethodPattern, Rule, Table};
+use crate::config::{Route, RouteMethod};
+use crate::route::{Access as _, MethodPattern, Rule};
 
 /// Adds a note for each `GET` with `head = false` whose `HEAD` reaches a rule that admits callers
 /// that the `GET` refuses.
-pub(crate) fn note(context: &Context, routes: &[Arc<Route>]) {
+pub(crate) fn note(context: &Context, table: &RouteTable<'_>) {
+    let routes = table.routes;
     if routes.iter().all(|route| route.head) {
         return;
     }
-    // A conflict between routes was reported already.
-    let Ok(table) = Table::new(rules(routes)) else {
+    let Some(table) = table.get() else {
         return;
     };
-    for rule in rules(routes).iter().filter(|rule| is_without_head(rule)) {
+    for rule in table.rules().iter().filter(|rule| is_without_head(rule)) {
         let Some(own) = routes.get(rule.value.route) else {
             continue;
         };
         let path = sample(&own.pattern);
-        let Some(found) = find(&table, &Method::HEAD, rule.host.as_ref(), &path) else {
+        let Some(found) = find(table, &Method::HEAD, rule.host.as_ref(), &path) else {
             continue;
         };
         if let Some(other) = routes.get(found.route)

@@ -7,4 +7,8 @@ pub(super) mod issuers;
 pub(super) mod limits;
 pub(super) mod mcp;
 pub(super) mod methods;
+mod path_mappings;
+mod rewritten_path;
+pub(super) mod route_table;
+mod sample_path;
 pub(super) mod unjudged;

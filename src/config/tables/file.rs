@@ -24,6 +24,7 @@ use crate::config::language::document;
 use crate::config::language::{
     Key, NamedTables, Problem, Reader, StrList, Subtable, Subtables, Table,
 };
+use crate::config::notes::route_table::RouteTable;
 use crate::config::notes::{detours, heads, mcp, unjudged};
 use crate::config::{Overrides, ReadFile, Variable};
 use crate::upstream::{Protocol, Settings};
@@ -191,8 +192,9 @@ pub(in crate::config) fn lower(
     check_websockets(context, &names, &routes, &upstreams);
     let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
     if !context.has_problems() {
-        detours::note(context, &routes, &upstreams);
-        heads::note(context, &routes);
+        let table = RouteTable::new(&routes);
+        detours::note(context, &table, &upstreams);
+        heads::note(context, &table);
         unjudged::note(context, &routes, &upstreams);
         mcp::note(context, &routes);
     }
