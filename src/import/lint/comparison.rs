@@ -11,6 +11,7 @@ use http::Method;
 use super::callers::{Finding, findings};
 use super::model::{Contract, Difference, Kind, Operation, RouteName};
 use super::paths::{Documented, look_up, meetings, readable, sample, samples};
+use super::pattern_tree::PatternTree;
 use crate::config::{Config, Issuer, Route, RouteMethod, rules};
 use crate::policy::Requirement;
 use crate::route::{ANY, Conflict, Distinct, HostPattern, MethodPattern, Pattern, Rule, Table};
@@ -73,6 +74,8 @@ pub(super) struct Comparison<'a, P> {
     contract: &'a Contract<P>,
     documents: Table<Documented>,
     routes: Table<RouteMethod>,
+    /// The patterns of all routes.
+    patterns: PatternTree<'a>,
     hosts: Vec<String>,
     /// The path before those of the document, without a slash at its end.
     root: Option<String>,
@@ -94,6 +97,7 @@ impl<'a, P: Clone> Comparison<'a, P> {
             contract,
             documents: Table::new(documented(contract))?,
             routes: Table::new(rules(&config.routes)).unwrap_or_default(),
+            patterns: PatternTree::of(config.routes.iter().map(|route| &route.pattern)),
             hosts: hosts(config, contract),
             root: contract.root.as_ref().map(sample),
             depth: depth(config, contract),
@@ -131,8 +135,8 @@ impl<'a, P: Clone> Comparison<'a, P> {
         let mut paths: BTreeSet<_> = samples(&operation.pattern, self.depth)
             .into_iter()
             .collect();
-        for route in &self.config.routes {
-            paths.extend(meetings(&operation.pattern, &route.pattern, self.depth));
+        for pattern in self.patterns.near(&operation.pattern) {
+            paths.extend(meetings(&operation.pattern, pattern, self.depth));
         }
         if let Some(root) = &self.root
             && paths.contains(&format!("{root}/"))

@@ -6,6 +6,7 @@ mod comparison;
 mod contract;
 mod model;
 mod paths;
+mod pattern_tree;
 mod prefixes;
 
 pub use contract::{Reading, contract};

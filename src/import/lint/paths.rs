@@ -80,8 +80,7 @@ pub(super) fn meetings(one: &Pattern, other: &Pattern, depth: usize) -> Vec<Stri
     paths
 }
 
-/// Returns whether two patterns have different literals in the same place. A document with
-/// thousands of operations has millions of such pairs, so that nothing is allocated for them.
+/// Returns whether two patterns have different literals in the same place.
 fn are_apart(one: &Pattern, other: &Pattern) -> bool {
     let mut pairs = one.segments().iter().zip(other.segments());
     pairs.any(|pair| match pair {
