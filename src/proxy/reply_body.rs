@@ -12,7 +12,7 @@ use super::body_timer::{BodyError, BodyTimer};
 use super::exchange::Exchange;
 use super::headers;
 use super::request_body::{RequestBody, UploadFailure, UploadStatus};
-use crate::upstream::{Reply, RequestPermit, UpgradedConnection};
+use crate::upstream::{Reply, RequestPermit, SwitchedConnection};
 
 /// The longest piece of a kept body that is handed on at a time.
 const PIECE: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub(super) enum ReplySource {
     Upstream(Relay),
     /// No body: the upstream has switched protocols. The tunnel ends after this time without
     /// traffic.
-    Switched(UpgradedConnection, Duration),
+    Switched(SwitchedConnection, Duration),
 }
 
 /// The body of an answer that was read as a whole.

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::StreamError;
 use super::active_request::ActiveRequest;
@@ -33,8 +34,34 @@ impl<B: Body<Data = Bytes>> Reply<B> {
 
     /// Returns the connection, if it has switched to another protocol.
     #[must_use]
-    pub fn into_switched(self) -> Option<UpgradedConnection> {
-        self.download.into_switched()
+    pub fn into_switched(self) -> Option<SwitchedConnection> {
+        Some(SwitchedConnection {
+            connection: self.download.into_switched()?,
+            request: HeldRequest {
+                _active_request: self._active_request,
+                _permit: self.request_permit,
+            },
+        })
+    }
+}
+
+/// A connection that has switched to another protocol, and the request that asked for it.
+pub struct SwitchedConnection {
+    connection: UpgradedConnection,
+    request: HeldRequest,
+}
+
+/// A request that counts as one under way, for load balancing and `max_requests`, until it is
+/// dropped: a tunnel occupies its upstream as long as it is open.
+pub struct HeldRequest {
+    _active_request: Option<ActiveRequest>,
+    _permit: Option<RequestPermit>,
+}
+
+impl SwitchedConnection {
+    /// Returns the byte stream of the other protocol, and the request.
+    pub fn into_parts(self) -> (impl AsyncRead + AsyncWrite, HeldRequest) {
+        (self.connection.into_stream(), self.request)
     }
 }
 

@@ -72,11 +72,33 @@ fn gateway(echo: &Echo, more: &str) -> Gateway {
 }
 
 fn open(gateway: &Gateway) -> WebSocket<TcpStream> {
+    try_open(gateway).expect("the gateway switches")
+}
+
+fn try_open(gateway: &Gateway) -> Option<WebSocket<TcpStream>> {
     let stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    client(format!("ws://{}/socket", gateway.address()), stream)
-        .expect("the gateway switches")
-        .0
+    let opened = client(format!("ws://{}/socket", gateway.address()), stream);
+    opened.ok().map(|(socket, _)| socket)
+}
+
+// It occupies its upstream, as a request does whose response has not ended.
+#[test]
+fn a_websocket_counts_as_a_request_as_long_as_it_is_open() {
+    let echo = Echo::start();
+    let limit = "max_requests = 1\n";
+    let gateway = Gateway::start(&format!("{}{limit}{ROUTE}websocket = true\n", echo.toml()));
+    let mut first = open(&gateway);
+    first.send(Message::text("a")).unwrap();
+    assert_eq!(first.read().unwrap(), Message::text("a"));
+    let refused = gateway.send(&Request::get("/socket"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "upstream_overloaded")
+    );
+    assert!(try_open(&gateway).is_none());
+    first.close(None).unwrap();
+    wait_until("there is room again", || try_open(&gateway).is_some());
 }
 
 fn handshake() -> Request {

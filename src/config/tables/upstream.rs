@@ -204,11 +204,11 @@ const MAX_PENDING: DefaultKey<Count<usize>> = Key::new("max_pending", Count::new
 const MAX_REQUESTS: Key<Count<usize>> = Key::new("max_requests", Count::new(1, 1_000_000))
     .absent("no limit; 64 with `lambda`")
     .doc(
-        "Requests to it that are in progress, up to the end of their responses, of all workers \
-         together. Further ones are answered with 503 and `Retry-After` at once. With HTTP/2 it \
-         limits what `max_connections` does not. Requests are counted only if it is set, because \
-         all workers share the count. With `lambda` a request counts from its head on, since its \
-         body is kept in memory.",
+        "Requests to it that are in progress, up to the end of their responses, or of the \
+         WebSockets that they became, of all workers together. Further ones are answered with 503 \
+         and `Retry-After` at once. With HTTP/2 it limits what `max_connections` does not. Requests \
+         are counted only if it is set, because all workers share the count. With `lambda` a \
+         request counts from its head on, since its body is kept in memory.",
     )
     .example("10000");
 

@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep, sleep_until};
 use super::super::exchange::Exchange;
 use super::frames::Frames;
 use crate::clock;
-use crate::upstream::UpgradedConnection;
+use crate::upstream::SwitchedConnection;
 
 /// The size of the buffer of each direction, in bytes.
 const BUFFER_SIZE: usize = 16 * 1024;
@@ -32,14 +32,14 @@ const CLOSE_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// A WebSocket whose upstream has switched protocols. Its exchange ends with it.
 pub struct Tunnel {
-    upstream: UpgradedConnection,
+    upstream: SwitchedConnection,
     exchange: Box<Exchange>,
     idle: Duration,
 }
 
 impl Tunnel {
     pub(in crate::proxy) fn new(
-        upstream: UpgradedConnection,
+        upstream: SwitchedConnection,
         exchange: Box<Exchange>,
         idle: Duration,
     ) -> Self {
@@ -61,7 +61,8 @@ impl Tunnel {
         } = self;
         let open = exchange.tunnel();
         let (from_client, to_client) = tokio::io::split(client);
-        let (from_upstream, to_upstream) = tokio::io::split(upstream.into_stream());
+        let (stream, request) = upstream.into_parts();
+        let (from_upstream, to_upstream) = tokio::io::split(stream);
         let state = State {
             last_activity: Cell::new(clock::monotonic()),
             closing: Cell::new(false),
@@ -90,7 +91,7 @@ impl Tunnel {
             Poll::Pending
         })
         .await;
-        drop((open, exchange));
+        drop((open, exchange, request));
     }
 }
 

@@ -137,11 +137,11 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
 }
 
 /// A connection that has switched to another protocol. It belongs to no pool any more.
-pub struct UpgradedConnection(Rewound);
+pub(in super::super) struct UpgradedConnection(Rewound);
 
 impl UpgradedConnection {
     /// Returns the byte stream of the other protocol.
-    pub fn into_stream(self) -> impl AsyncRead + AsyncWrite {
+    pub(in super::super) fn into_stream(self) -> impl AsyncRead + AsyncWrite {
         Layered(self.0)
     }
 }

@@ -29,7 +29,7 @@ use self::acquire::{Acquired, acquire};
 use self::connections::{Carrier, Connections};
 use self::counted_stream::{CountedStream, OpenConnection};
 pub(super) use self::download::Download;
-pub use self::download::UpgradedConnection;
+pub(super) use self::download::UpgradedConnection;
 use self::http1::Http1;
 use self::http2::Http2;
 use super::exchange::{Failed, Outgoing};
