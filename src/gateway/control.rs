@@ -16,6 +16,7 @@ use super::background::Background;
 use super::control_socket::{ControlRequests, ControlSocket, Reply};
 use super::handover::{self, HandingOver, SuccessorListener, SuccessorSocket};
 use super::listeners::{Listeners, remove};
+use super::next_start::StartSettings;
 use super::reloading::{Reloading, Step, Subsystems};
 use super::service_manager::{self, Change};
 use crate::net::Address;
@@ -97,6 +98,7 @@ impl Control {
         let files = parts.watcher.polled_files();
         let background = Background::new(&shared, &server, parts.admin, files);
         let (live, metrics) = (shared.live.clone(), shared.metrics.clone());
+        let started = StartSettings::of(&live.load().config);
         Self {
             watcher: parts.watcher,
             reloading: Reloading::new(Reloader::new(parts.load, live, metrics)),
@@ -105,6 +107,7 @@ impl Control {
                 listeners: parts.listeners,
                 server,
                 background,
+                started,
             },
             commands: parts.commands,
             successors: parts.successor_socket.and_then(|one| one.listen().ok()),

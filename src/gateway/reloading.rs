@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::background::Background;
 use super::control_socket::{Reply, Report};
 use super::listeners::{Listeners, announce};
-use super::next_start;
+use super::next_start::{self, StartSettings};
 use super::service_manager::{self, Change};
 use super::start_error::BindError;
 use crate::blocking;
@@ -111,7 +111,10 @@ impl Reloading {
                 watcher.follow(&in_force.config.files, &files);
                 match found {
                     Found::Changed(snapshot) => self.apply(*snapshot, subsystems),
-                    Found::Unchanged => self.finish(unchanged(), None),
+                    Found::Unchanged => {
+                        let waiting = subsystems.started.waiting(&in_force.config);
+                        self.finish(unchanged(&waiting), None);
+                    }
                     Found::Broken(causes) => self.finish(refused(causes), None),
                 }
             }
@@ -131,8 +134,12 @@ impl Reloading {
 
     fn apply(&mut self, next: Snapshot, subsystems: &mut Subsystems) {
         let routes = next.routes.len();
+        let waiting = subsystems.started.waiting(&next.config);
         match subsystems.take_effect(next, &self.reloader) {
-            Ok(changed) => self.finish(in_force(routes), Some(changed)),
+            Ok(changed) => {
+                next_start::log(&waiting);
+                self.finish(in_force(routes, &waiting), Some(changed));
+            }
             Err(error) => {
                 tracing::error!(%error, "the changed configuration is not in force");
                 self.finish(refused(error.to_string()), None);
@@ -147,17 +154,19 @@ impl Reloading {
     }
 }
 
-fn in_force(routes: usize) -> Report {
+fn in_force(routes: usize, waiting: &[&'static str]) -> Report {
+    let waiting = next_start::lines(waiting);
     Report {
         outcome: Reloaded::Swapped,
-        text: format!("the changed configuration is in force (routes: {routes})"),
+        text: format!("the changed configuration is in force (routes: {routes}){waiting}"),
     }
 }
 
-fn unchanged() -> Report {
+fn unchanged(waiting: &[&'static str]) -> Report {
+    let waiting = next_start::lines(waiting);
     Report {
         outcome: Reloaded::Unchanged,
-        text: "the files are unchanged: the configuration in force stays".to_owned(),
+        text: format!("the files are unchanged: the configuration in force stays{waiting}"),
     }
 }
 
@@ -174,6 +183,7 @@ pub(super) struct Subsystems {
     pub(super) listeners: Listeners,
     pub(super) server: Rc<Server>,
     pub(super) background: Background,
+    pub(super) started: StartSettings,
 }
 
 impl Subsystems {
@@ -192,7 +202,6 @@ impl Subsystems {
         announce(prepared.addresses());
 
         // Swap.
-        let before = self.shared.live.load();
         reloader.swap(next);
         let now = self.shared.live.load();
 
@@ -200,7 +209,6 @@ impl Subsystems {
         let wanted = &now.config.server.listeners;
         let change = self.listeners.commit(prepared, wanted);
         let changed = self.server.change(change.opened, change.closed);
-        next_start::report_changes(&before.config, &now.config);
         self.background.follow();
         Ok(changed)
     }

@@ -325,3 +325,30 @@ fn a_handover_names_the_process_that_serves_now() {
     assert_eq!(new.wait().code(), Some(0));
     assert!(!runtime.control().exists());
 }
+
+// A key that waits is named by every reload until it has its old value again.
+#[test]
+fn reload_names_the_keys_that_wait_for_the_next_start() {
+    let runtime = Runtime::new();
+    let one = on_any_port(&route("/a"));
+    let two = one.replace("workers = 1", "workers = 2");
+    let more = format!("{two}[token_cache]\nbytes = \"1 MiB\"\n");
+    let manager = Manager::at(&runtime.notify());
+    let process = runtime.start(&one);
+    assert_eq!(manager.next(), "READY=1");
+    let reload = |file: &str| {
+        fs::write(process.file(), file).unwrap();
+        let output = runtime.reload();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stdout)
+    };
+    let changed = "the changed configuration is in force (routes: 1)\n";
+    let workers = "server.workers takes effect at the next start\n";
+    let cache = "token_cache takes effect at the next start\n";
+    assert_eq!(reload(&two), format!("{changed}{workers}"));
+    process.wait_for_log("this setting takes effect at the next start key=\"server.workers\"");
+    let unchanged = "the files are unchanged: the configuration in force stays\n";
+    assert_eq!(reload(&two), format!("{unchanged}{workers}"));
+    assert_eq!(reload(&more), format!("{changed}{workers}{cache}"));
+    assert_eq!(reload(&one), changed);
+}
