@@ -2,38 +2,24 @@
 
 use std::fmt::Write;
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::failure::Failure;
-use super::settings::{Addresses, ConfigFile, Settings};
+use super::settings::{Addresses, ConfigArgument};
 use crate::config::{self, Config};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// The configuration file, in place of `--config`; "-" for standard input
-    #[arg(value_name = "FILE")]
-    file: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigFile,
+    config: ConfigArgument,
     #[command(flatten)]
     addresses: Addresses,
 }
 
 pub(super) fn check(arguments: &Arguments) -> Result<String, Failure> {
-    let settings = arguments.settings()?;
+    let settings = arguments.config.settings()?;
+    let settings = settings.with_addresses(&arguments.addresses);
     Ok(report(&settings.load()?, &settings.name()))
-}
-
-impl Arguments {
-    fn settings(&self) -> Result<Settings, Failure> {
-        let settings = match &self.file {
-            Some(file) => self.config.settings_of(file),
-            None => self.config.settings(),
-        };
-        Ok(settings?.with_addresses(&self.addresses))
-    }
 }
 
 fn report(config: &Config, file: &str) -> String {

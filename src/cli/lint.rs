@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::failure::{Failure, REFUSED};
 use super::import::{Restriction, pair};
 use super::output::print;
-use super::settings::ConfigFile;
+use super::settings::ConfigArgument;
 use crate::config::{Config, printable};
 use crate::import::document::{Document, MAX_BYTES, Place};
 use crate::import::lint::{self as comparison, Kind, Reading, RouteName};
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigFile,
+    config: ConfigArgument,
 }
 
 /// The two files, as messages name them.

@@ -37,7 +37,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 use failure::Failure;
 use output::print;
-use settings::{ConfigFile, ServerOptions, ToolOptions};
+use settings::{ConfigArgument, ServerOptions, ToolOptions};
 
 use crate::config::{printable, printable_lines};
 
@@ -63,7 +63,7 @@ enum Command {
     /// Report every problem of the configuration, or print its effective policy
     Check(check::Arguments),
     /// Print the route table in the order in which it matches
-    Routes(ConfigFile),
+    Routes(ConfigArgument),
     /// Explain the decision for a request, step by step
     Explain(Of<explain::Arguments, ToolOptions>),
     /// Compare the configuration with an OpenAPI document
@@ -97,7 +97,7 @@ Examples:
   scopegate dev                          an issuer, an echo upstream and curl lines to paste
   scopegate token --scope orders.read    a token from the running dev issuer
   scopegate check gateway.toml           every problem with line and arrow, or the effective policy
-  scopegate run -c /etc/scopegate/gateway.toml
+  scopegate run /etc/scopegate/gateway.toml
 
 Without a command it is `scopegate run`. `scopegate <COMMAND> --help` has the options of a command.
 
@@ -183,14 +183,15 @@ fn arguments(program: &clap::Command, words: &[OsString]) -> Result<Arguments, c
     Arguments::from_arg_matches_mut(&mut matches)
 }
 
-/// Refuses `check FILE` beside `--config`. A `SCOPEGATE_CONFIG` that is set for other commands does
-/// not count.
+/// Refuses the argument `FILE` beside `--config`. A `SCOPEGATE_CONFIG` that is set for other
+/// commands does not count.
 fn refuse_two_files(program: &clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
-    let Some(("check", check)) = matches.subcommand() else {
+    let Some((_, command)) = matches.subcommand() else {
         return Ok(());
     };
-    let is_flag = check.value_source("config") == Some(ValueSource::CommandLine);
-    if is_flag && check.contains_id("file") {
+    let has_option = command.try_contains_id("config").unwrap_or(false);
+    let has_file = command.try_contains_id("file").unwrap_or(false);
+    if has_option && has_file && command.value_source("config") == Some(ValueSource::CommandLine) {
         let message = "FILE beside --config: name one file";
         return Err(program.clone().error(ErrorKind::ArgumentConflict, message));
     }
@@ -274,6 +275,11 @@ mod tests {
             "token --scope",
             "schema now",
             "-c a.toml check b.toml",
+            "routes a.toml --config b.toml",
+            "run -c a.toml b.toml",
+            "dev a.toml -c b.toml",
+            "lint --openapi o.json a.toml -c b.toml",
+            "routes a.toml b.toml",
             "token --scope a --workers 2",
             "check --log-level debug",
             "--workers 2 routes",
@@ -289,6 +295,16 @@ mod tests {
             "token -h",
         ] {
             assert_eq!(code(asked), 0, "{asked}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_an_argument_or_an_option() {
+        for command in ["run", "dev", "check", "routes", "lint --openapi o.json"] {
+            for file in ["", "a.toml", "-", "-c a.toml", "--config=a.toml"] {
+                let line = format!("{command} {file}");
+                assert!(parse(&line).is_ok(), "{line}");
+            }
         }
     }
 

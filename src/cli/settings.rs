@@ -38,6 +38,16 @@ pub(super) struct ConfigFile {
     var: Vec<(String, String)>,
 }
 
+// The file of a command that has no other arguments, so that it needs no option.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ConfigArgument {
+    /// The configuration file, in place of `--config`; "-" for standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    option: ConfigFile,
+}
+
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Configuration")]
 pub(super) struct Addresses {
@@ -75,7 +85,7 @@ struct LogLevel {
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServerOptions {
     #[command(flatten)]
-    file: ConfigFile,
+    file: ConfigArgument,
     #[command(flatten)]
     addresses: Addresses,
     #[command(flatten)]
@@ -121,10 +131,7 @@ impl ConfigFile {
     }
 
     /// Returns the settings for another file than that of `--config`.
-    ///
-    /// # Errors
-    /// Returns an error if there is no such file, or standard input cannot be read.
-    pub(super) fn settings_of(&self, file: &Path) -> Result<Settings, Failure> {
+    fn settings_of(&self, file: &Path) -> Result<Settings, Failure> {
         let input = match file.as_os_str() == STANDARD_INPUT {
             true => Some(standard_input().map_err(Failure::Input)?.into()),
             false => None,
@@ -144,6 +151,19 @@ impl ConfigFile {
                 environment: environment(std::env::vars_os()),
             },
         })
+    }
+}
+
+impl ConfigArgument {
+    /// Returns the settings of a command that has no other options.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such file, or standard input cannot be read.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        match &self.file {
+            Some(file) => self.option.settings_of(file),
+            None => self.option.settings(),
+        }
     }
 }
 
