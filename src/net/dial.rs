@@ -357,6 +357,7 @@ impl std::error::Error for DialError {
 mod tests {
     use std::sync::Arc;
 
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
     use rustls::ServerConfig;
     use rustls::crypto::aws_lc_rs;
     use rustls::pki_types::PrivateKeyDer;
@@ -370,14 +371,24 @@ mod tests {
 
     /// Starts a TLS server for the name `localhost`, and returns its port and its certificate.
     async fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion]) -> (u16, String) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        tls_server_with(IsCa::NoCa, versions).await
+    }
+
+    async fn tls_server_with(
+        is_ca: IsCa,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> (u16, String) {
+        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.is_ca = is_ca;
+        let signing_key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&signing_key).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_protocol_versions(versions)
                 .unwrap()
                 .with_no_client_auth()
-                .with_single_cert(vec![made.cert.der().clone()], key)
+                .with_single_cert(vec![certificate.der().clone()], key)
                 .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -394,7 +405,7 @@ mod tests {
                 let _ = stream.shutdown().await;
             }
         });
-        (port, made.cert.pem())
+        (port, certificate.pem())
     }
 
     async fn dial_to(url: String, tls: &Tls) -> Result<Stream, DialError> {
@@ -443,6 +454,34 @@ mod tests {
             }
             let names_ca = text.ends_with("; \"ca_file\" names one");
             assert_eq!(names_ca, host == "localhost", "{text}");
+        }
+    }
+
+    // `openssl req -x509` marks what it signs as a CA.
+    #[tokio::test]
+    async fn a_self_signed_certificate_is_its_own_root_unless_it_is_that_of_a_ca() {
+        let versions = [&rustls::version::TLS13];
+        for (is_ca, is_served) in [
+            (IsCa::NoCa, true),
+            (IsCa::ExplicitNoCa, true),
+            (IsCa::Ca(BasicConstraints::Unconstrained), false),
+        ] {
+            let (port, root) = tls_server_with(is_ca, &versions).await;
+            let tls = Tls::with_roots(&root).unwrap();
+            let dialled = dial_to(format!("https://localhost:{port}/"), &tls).await;
+            let Err(error) = dialled else {
+                assert!(is_served);
+                continue;
+            };
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "no TLS with \"localhost:{port}\": the certificate shown is that of a CA itself \
+                     (basicConstraints CA:TRUE), as \"openssl req -x509\" makes it: show one that the \
+                     CA has signed, or a self-signed one with CA:FALSE"
+                )
+            );
+            assert!(!is_served);
         }
     }
 

@@ -7,6 +7,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 use crate::telemetry::ConnectionError;
+use crate::tls::CertificateFault;
 
 /// The failure of a TLS handshake.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ fn cause_of_certificate(error: &CertificateError) -> Option<String> {
         CertificateError::NotValidYetContext { time, not_before } => {
             Some(format!("valid in {}", between(*time, *not_before)))
         }
-        error => Some(error.to_string()),
+        error => Some(CertificateFault(error).to_string()),
     }
 }
 

@@ -28,6 +28,40 @@ impl HandshakeFault<'_> {
     }
 }
 
+/// The name by which the TLS library knows that a peer has shown the certificate of a CA.
+const CA_SHOWN: &str = "CaUsedAsEndEntity";
+
+/// Shows why a certificate is refused, in words where the TLS library has only the name of its
+/// error.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateFault<'a>(pub &'a CertificateError);
+
+impl fmt::Display for CertificateFault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            CertificateError::BadEncoding => "the certificate is malformed",
+            CertificateError::Revoked => "the certificate is revoked",
+            CertificateError::InvalidPurpose => "the certificate is for another purpose",
+            CertificateError::UnhandledCriticalExtension => {
+                "the certificate has a critical extension that is not known here"
+            }
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                "the certificate is signed by an algorithm that is not supported"
+            }
+            CertificateError::Other(error) if error.to_string() == CA_SHOWN => {
+                "the certificate shown is that of a CA itself (basicConstraints CA:TRUE), as \
+                 \"openssl req -x509\" makes it: show one that the CA has signed, or a self-signed \
+                 one with CA:FALSE"
+            }
+            CertificateError::Other(error) => {
+                return write!(f, "the certificate cannot be used: {error}");
+            }
+            error => return write!(f, "{error}"),
+        })
+    }
+}
+
 fn library_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -43,6 +77,9 @@ impl fmt::Display for HandshakeFault<'_> {
             ),
             Some(Error::AlertReceived(AlertDescription::UnknownCA)) => {
                 f.write_str("the peer trusts no CA that has signed the certificate shown to it")
+            }
+            Some(Error::InvalidCertificate(error)) => {
+                write_line(f, &CertificateFault(error).to_string())
             }
             _ => write_line(f, &self.0.to_string()),
         }
@@ -64,7 +101,40 @@ fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
     use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_described_in_words() {
+        let other = |name: &str| {
+            CertificateError::Other(OtherError(Arc::new(io::Error::other(name.to_owned()))))
+        };
+        for (error, says) in [
+            (CertificateError::Revoked, "the certificate is revoked"),
+            (
+                CertificateError::BadEncoding,
+                "the certificate is malformed",
+            ),
+            (
+                other("UnsupportedCertVersion"),
+                "the certificate cannot be used: UnsupportedCertVersion",
+            ),
+            (
+                other(CA_SHOWN),
+                "the certificate shown is that of a CA itself (basicConstraints CA:TRUE), as \"openssl \
+                 req -x509\" makes it: show one that the CA has signed, or a self-signed one with \
+                 CA:FALSE",
+            ),
+        ] {
+            assert_eq!(CertificateFault(&error).to_string(), says);
+            let refused = Error::InvalidCertificate(error);
+            let failed = io::Error::new(io::ErrorKind::InvalidData, refused);
+            assert_eq!(HandshakeFault(&failed).to_string(), says);
+        }
+    }
 
     #[test]
     fn an_unknown_ca_is_not_called_an_unknown_issuer() {

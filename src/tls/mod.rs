@@ -9,5 +9,5 @@ pub use acceptor::{
     Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth, Life,
 };
 pub use client::{Alpn, Tls, TlsError, TlsSettings};
-pub use fault::HandshakeFault;
+pub use fault::{CertificateFault, HandshakeFault};
 pub use fingerprint::Fingerprint;
