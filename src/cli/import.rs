@@ -1,24 +1,19 @@
 //! `scopegate import`: prints the configuration for an export of API Gateway, or for another
 //! OpenAPI document.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
+use super::document::DocumentFile;
 use super::failure::Failure;
 use super::output::print;
-use crate::import::document::MAX_BYTES;
-use crate::import::{self, BasePath, ImportError, Imported, Level, Options};
+use crate::import::{self, BasePath, Imported, Level, Options};
 
 /// An operation is denied that the API serves.
 const DENIED: u8 = 2;
 /// There are warnings, and `--fail-on-warnings`.
 const WARNED: u8 = 3;
-
-/// The name of standard input as a file.
-const STANDARD_INPUT: &str = "-";
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -47,8 +42,8 @@ struct Export {
 #[derive(Args, Debug)]
 struct Settings {
     /// The document, in JSON or YAML; "-" for standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: DocumentFile,
     /// The value of a stage variable, or of a variable of the document's servers; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     var: Vec<(String, String)>,
@@ -89,35 +84,22 @@ pub(super) fn import(arguments: &Arguments) -> Result<u8, Failure> {
         Language::Apigateway(export) => (&export.settings, !export.accept.is_empty()),
         Language::Openapi(settings) => (settings, false),
     };
-    let file = settings.name();
-    let bytes = read(&settings.file)?;
+    let bytes = settings.file.read()?;
     let options = settings.options(accepts_policy);
     let imported = match arguments.language {
         Language::Apigateway(_) => import::apigateway(&bytes, &options),
         Language::Openapi(_) => import::openapi(&bytes, &options),
     };
-    let imported = imported.map_err(|error| failure(&file, &error))?;
-    report(&file, &imported);
+    let imported = imported.map_err(|error| settings.file.failure(&error))?;
+    report(&settings.file.name(), &imported);
     print(&imported.toml)?;
     Ok(code(&imported, settings.fail_on_warnings))
 }
 
 impl Settings {
-    fn name(&self) -> String {
-        match self.file.as_os_str() == STANDARD_INPUT {
-            true => "standard input".to_owned(),
-            false => self.file.display().to_string(),
-        }
-    }
-
     fn options(&self, accepts_policy: bool) -> Options {
         let mut options = Options {
-            file: match self.file.file_name() {
-                Some(name) if self.file.as_os_str() != STANDARD_INPUT => {
-                    name.to_string_lossy().into_owned()
-                }
-                _ => self.name(),
-            },
+            file: self.file.short_name(),
             variables: self.var.iter().cloned().collect(),
             issuers: self.issuer.iter().cloned().collect(),
             accepts_policy,
@@ -151,28 +133,6 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write a name, \"=\" and a value".to_owned()),
     }
-}
-
-/// Reads the document, and one byte more than it may have.
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let limit = MAX_BYTES as u64 + 1;
-    let mut bytes = Vec::new();
-    if file.as_os_str() == STANDARD_INPUT {
-        let read = io::stdin().lock().take(limit).read_to_end(&mut bytes);
-        read.map_err(Failure::Input)?;
-        return Ok(bytes);
-    }
-    let opened = File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes));
-    match opened {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(Failure::InputFile(file.into(), error)),
-    }
-}
-
-fn failure(file: &str, error: &ImportError) -> Failure {
-    let place = error.place().map(|place| format!(":{place}"));
-    let place = place.unwrap_or_default();
-    Failure::Import(format!("{file}{place}: {error}"))
 }
 
 /// Writes the findings, and how many there are. A failed write cannot be reported.

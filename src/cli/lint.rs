@@ -1,22 +1,20 @@
 //! `scopegate lint`: compares the configuration with an OpenAPI document.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 
+use super::document::DocumentFile;
 use super::failure::{Failure, REFUSED};
 use super::import::{Restriction, pair};
 use super::output::print;
 use super::settings::ConfigArgument;
 use crate::config::{Config, printable};
-use crate::import::document::{Document, MAX_BYTES, Place};
+use crate::import::document::{Document, Place};
 use crate::import::lint::{self as comparison, Kind, Reading, RouteName};
 use crate::import::{self, ImportError};
-use crate::route::Conflict;
+use crate::route::{Conflict, Pattern};
 
 type Contract = comparison::Contract<Place>;
 type Comparing = comparison::Comparing<Place>;
@@ -33,9 +31,10 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// The document, in JSON or YAML: an export of API Gateway, or another OpenAPI document
-    #[arg(long, value_name = "FILE")]
-    openapi: PathBuf,
+    /// The document, in JSON or YAML: an export of API Gateway, or another OpenAPI document; "-" for
+    /// standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    openapi: DocumentFile,
     /// The path before those of the document, in place of that of its first server; "/" for none
     #[arg(long, value_name = "PATH", value_parser = prefix)]
     prefix: Option<String>,
@@ -65,13 +64,13 @@ pub(super) fn lint(arguments: &Arguments) -> Result<u8, Failure> {
     let settings = arguments.config.settings()?;
     let names = Names {
         config: settings.name(),
-        document: arguments.openapi.display().to_string(),
+        document: arguments.openapi.name(),
     };
     let config = settings.load()?;
-    let bytes = bytes(&arguments.openapi)?;
-    let document = import::read(&bytes).map_err(|error| failure(&names, &error))?;
+    let file = &arguments.openapi;
+    let document = import::read(&file.read()?).map_err(|error| file.failure(&error))?;
     let contract = arguments.contract(&document, arguments.prefix.as_deref());
-    let contract = contract.map_err(|error| failure(&names, &error))?;
+    let contract = contract.map_err(|error| file.failure(&error))?;
     let comparing = comparison::compare(&config, &contract)
         .map_err(|twins| same_operation(&names, &contract, twins))?;
     let report = Report {
@@ -128,12 +127,6 @@ impl Arguments {
     }
 }
 
-fn failure(names: &Names, error: &ImportError) -> Failure {
-    let place = error.place().map(|place| format!(":{place}"));
-    let place = place.unwrap_or_default();
-    Failure::Import(format!("{}{place}: {error}", names.document))
-}
-
 /// Returns the error about two operations that answer the same requests.
 fn same_operation(names: &Names, contract: &Contract, twins: Conflict) -> Failure {
     let place = |index: usize| {
@@ -150,21 +143,13 @@ fn same_operation(names: &Names, contract: &Contract, twins: Conflict) -> Failur
     ))
 }
 
-fn prefix(text: &str) -> Result<String, &'static str> {
-    match text.starts_with('/') {
-        true => Ok(text.to_owned()),
-        false => Err("a path begins with a slash"),
+fn prefix(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("a path begins with a slash".to_owned());
     }
-}
-
-/// Reads a document, and one byte more than it may have.
-fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
-    let read = File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(Failure::InputFile(file.to_owned(), error)),
+    match Pattern::join(text.trim_end_matches('/'), "/path") {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@
 mod check;
 mod completions;
 mod dev;
+mod document;
 mod explain;
 mod failure;
 mod import;

@@ -91,6 +91,7 @@ mod keys;
 mod large;
 mod limits;
 mod lint;
+mod lint_documents;
 mod listeners;
 mod locked;
 mod logged_tokens;

@@ -7,8 +7,8 @@ use crate::import::document::{Document, Place};
 use crate::import::error::ImportError;
 use crate::import::finding::Code;
 use crate::import::openapi::{self, Api, Variables};
-use crate::import::options::{Options, Prefix};
-use crate::import::path::route_path;
+use crate::import::options::{BasePath, Options};
+use crate::import::path::{prefix, route_path};
 use crate::import::plan::{Access, Issuer};
 use crate::import::scopes::scopes as scopes_of;
 use crate::import::{apigateway, plain};
@@ -37,12 +37,9 @@ pub struct Reading {
 pub fn contract(document: &Document, reading: &Reading) -> Result<Contract<Place>, ImportError> {
     let api = Api::read(document, &reading.variables)?;
     let is_export = has_extensions(&api);
-    let first = api.servers.first();
-    let base_path = first.map_or("", |server| &server.base_path);
-    let prefix = reading.prefix.as_deref().unwrap_or(base_path);
-    let prefix = Prefix {
-        text: prefix.trim_end_matches('/').to_owned(),
-        is_stripped: true,
+    let prefix = match &reading.prefix {
+        Some(text) => BasePath::Stage.prefix(text.trim_end_matches('/')),
+        None => prefix(&api, BasePath::Stage)?,
     };
     let mut operations = Vec::with_capacity(api.operations.len());
     let callers = callers(&api, reading, is_export)?;
