@@ -33,6 +33,7 @@ pub use links::Links;
 pub use overrides::Overrides;
 pub(crate) use policy_text::MAX_WIDTH;
 pub use policy_text::effective_policy;
+pub(crate) use tables::may_hold_token;
 pub use tables::{
     AccessLog, Config, Dev, DevClient, ErrorBody, ErrorDetail, ErrorProfile, ErrorResponse, Errors,
     ForwardedFields, Group, Handler, Heads, Http2, Issuer, Limits, Listener, Log, MAX_ERROR_BODY,

@@ -243,11 +243,14 @@ codes! {
         "the operation takes ID tokens, because its authorizer stands without scopes",
         "let clients send access tokens, and write the scopes that the route requires";
     Narrowed Warning "narrowed":
-        "some of the callers that the document admits are refused",
-        "split the operation, or write a requirement that the language has";
+        "one of the alternatives of its `security` is left out, so that callers who meet that one alone are refused",
+        "give these callers a route of their own, or a scope that all callers have";
     IssuerAudience Warning "issuer-audience":
         "the document does not say for which audience tokens are issued",
         "name it: `--audience SCHEME=VALUE`; the address of the API was written";
+    TwinUpstream Warning "twin-upstream":
+        "another spelling of its path goes to an operation that admits more callers, on an upstream that may be the same application",
+        "API Gateway forwards such requests as well; if one application answers both, give both routes one upstream, and they are refused";
     NoServer Warning "no-server":
         "the document names no server with a host: the upstream is one of this machine",
         "write the address of the upstream";

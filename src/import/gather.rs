@@ -39,23 +39,24 @@ pub(super) fn routes(operations: Vec<Planned>, cors: impl Fn(&str) -> Option<Cor
     routes
 }
 
-/// Returns whether an operation can be a method of a route. One that is denied fits everywhere: it
-/// is never handled.
+/// Returns whether an operation can be a method of a route: the same handler answers it. One that is
+/// denied needs no settings; its handler says which application it protects from other spellings
+/// of its path.
 fn fits(route: &Route, operation: &Planned) -> bool {
-    let is_denied = operation.rule.access == Access::Deny;
-    let only_denies = route.methods.iter().all(|rule| rule.access == Access::Deny);
-    let is_handled_alike =
-        route.handler == operation.handler && route.settings == operation.settings;
+    let is_denied = operation.rule.access == Access::Deny || only_denies(route);
     let has_tokens = !route.tokens.is_empty() && !operation.tokens.is_empty();
-    is_denied
-        || only_denies
-        || is_handled_alike && (!has_tokens || route.tokens == operation.tokens)
+    route.handler == operation.handler
+        && (is_denied || route.settings == operation.settings)
+        && (!has_tokens || route.tokens == operation.tokens)
+}
+
+fn only_denies(route: &Route) -> bool {
+    let mut methods = route.methods.iter();
+    methods.all(|rule| rule.access == Access::Deny)
 }
 
 fn join(route: &mut Route, operation: Planned) {
-    let only_denies = route.methods.iter().all(|rule| rule.access == Access::Deny);
-    if operation.rule.access != Access::Deny && only_denies || route.handler == Handler::Nobody {
-        route.handler = operation.handler;
+    if only_denies(route) {
         route.settings = operation.settings;
     }
     if route.tokens.is_empty() {

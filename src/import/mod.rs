@@ -23,6 +23,7 @@ mod plan;
 mod scopes;
 mod stated;
 mod translation;
+mod twins;
 mod url;
 mod variable_names;
 mod write;
@@ -125,10 +126,15 @@ fn extension(api: &Api<'_>) -> Option<Place> {
 fn proven(translation: Translation, root: Place) -> Result<Imported, ImportError> {
     let written = write::write(&translation.plan);
     match Config::parse(&written.text, "the output") {
-        Ok(_) => Ok(Imported {
-            toml: written.text,
-            findings: translation.findings,
-        }),
+        Ok(config) => {
+            let mut findings = translation.findings;
+            findings.extend(twins::findings(&config, &translation.plan));
+            findings.sort_by_key(|finding| (finding.place, finding.code));
+            Ok(Imported {
+                toml: written.text,
+                findings,
+            })
+        }
         Err(problems) => {
             let place = problems
                 .iter()

@@ -95,6 +95,10 @@ pub(super) struct Route {
 /// The entry of a method.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
+    /// The place of its operation in the document.
+    pub(super) place: Place,
+    /// Its operation, such as `GET /pets`.
+    pub(super) operation: Box<str>,
     pub(super) method: &'static str,
     pub(super) access: Access,
     pub(super) comments: Vec<String>,
@@ -133,6 +137,8 @@ impl Access {
 pub(super) struct Tokens {
     pub(super) issuers: Vec<String>,
     pub(super) from: Vec<String>,
+    /// Whether the upstream gets a token of another field than `Authorization` as well.
+    pub(super) is_forwarded: bool,
 }
 
 impl Tokens {

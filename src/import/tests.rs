@@ -6,6 +6,9 @@ mod large;
 mod left_closed;
 mod plain_documents;
 mod resolved;
+mod spellings;
+mod tokens;
+mod twins;
 mod whole_documents;
 
 /// The user pool of the tests.

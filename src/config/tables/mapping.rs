@@ -148,7 +148,7 @@ pub(super) fn refuse_tokens_in_answer(
 
 /// Returns whether a reference is to a place that holds credentials, or a token of some route, in
 /// any spelling.
-fn may_hold_token(sources: &[Source], reference: &Reference) -> bool {
+pub(crate) fn may_hold_token(sources: &[Source], reference: &Reference) -> bool {
     let place = match reference {
         Reference::Header(name) => {
             let mut credentials = CREDENTIALS.iter();

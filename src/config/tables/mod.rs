@@ -58,6 +58,7 @@ pub use issuer::Issuer;
 pub use limits::Limits;
 pub use listeners::Listener;
 pub use log::{AccessLog, Log};
+pub(crate) use mapping::may_hold_token;
 pub use reload::Reload;
 pub use route::{Heads, Route};
 pub(super) use server::MAX_WORKERS;

@@ -7,13 +7,11 @@ use super::authorizer::{Authorizer, Kind, authorizer};
 use crate::import::document::Node;
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::names::{Registry, slug};
-use crate::import::openapi::{Alternative, Api, Member, Operation, Origin};
+use crate::import::openapi::{AUTH, Alternative, Api, Member, Operation, Origin};
 use crate::import::options::Options;
 use crate::import::plan::{Access, Issuer, Tokens};
 use crate::import::scopes::scopes;
-
-/// The extension for the authorization of one operation.
-const AUTH: &str = "x-amazon-apigateway-auth";
+use crate::token::Source as TokenPlace;
 
 /// The name by which an operation says that it asks for nothing, as SAM writes it.
 const NONE: &str = "NONE";
@@ -61,6 +59,21 @@ impl<'d> Authorizers<'d> {
             by_scheme,
             are_known: api.are_schemes_known,
         }
+    }
+
+    /// Returns the places in which clients send tokens to any operation: those of all authorizers
+    /// that an operation names.
+    pub(super) fn token_places(&self, api: &Api<'_>) -> Vec<TokenPlace> {
+        let mut places = BTreeSet::new();
+        for member in api.operations.iter().flat_map(|one| one.security.members()) {
+            if let Some(Ok(authorizer)) = self.by_scheme.get(member.scheme) {
+                places.extend(&authorizer.from);
+            }
+        }
+        let places = places.into_iter();
+        places
+            .filter_map(|text| TokenPlace::parse(text).ok())
+            .collect()
     }
 
     /// Returns the findings about the authorizers themselves.
@@ -273,11 +286,14 @@ fn granted(
         true => Access::All(asked.lists.clone()),
         false => Access::Authenticated,
     };
+    let from = asked.authorizer.from.clone();
     Ok(Decision {
         access,
         tokens: Tokens {
             issuers: names,
-            from: asked.authorizer.from.clone(),
+            // An integration gets every field of the client.
+            is_forwarded: from.iter().any(|place| place.starts_with("header:")),
+            from,
         },
         findings,
     })

@@ -8,12 +8,9 @@ use super::answer_body::{Body, body};
 use crate::content;
 use crate::import::document::{Entry, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
-use crate::import::openapi::{Api, Variables};
+use crate::import::openapi::{Api, RESPONSES, Variables};
 use crate::import::plan::ErrorResponse;
 use crate::transform::{Direction, header_rule_value};
-
-/// The extension at the root of a document.
-pub(super) const EXTENSION: &str = "x-amazon-apigateway-gateway-responses";
 
 /// How the key of a field begins.
 const FIELD: &str = "gatewayresponse.header.";
@@ -90,7 +87,7 @@ impl Answers {
             without_cors,
             answers: Self::default(),
         };
-        let node = api.root().get(EXTENSION);
+        let node = api.root().get(RESPONSES);
         for entry in node.map_or(&[][..], Node::entries) {
             reading.response(entry);
         }

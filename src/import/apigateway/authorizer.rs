@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::arn::{Pool, pool, pool_of_issuer};
-use super::extension::AUTHORIZER;
 use super::variables;
 use crate::import::document::{Node, Place};
 use crate::import::finding::{Code, Finding, Untranslated};
-use crate::import::openapi::Scheme;
+use crate::import::openapi::{AUTHORIZER, Scheme};
 use crate::import::options::{Options, is_audience};
 use crate::import::url::{is_issuer, issuer_of};
 use crate::token::Source;
@@ -261,17 +260,18 @@ impl Reading<'_> {
             return is_issuer(stated).then(|| stated.clone()).ok_or_else(fail);
         }
         let own = self.part(configuration, "issuer")?;
-        let (text, place) = match (own, self.scheme.node.get("openIdConnectUrl")) {
-            (Some(node), _) => (self.text(node, Code::UnknownIssuer)?, node.place),
-            (None, Some(node)) => {
-                let text = self.text(node, Code::UnknownIssuer)?;
-                (issuer_of(&text).unwrap_or_default().to_owned(), node.place)
-            }
-            (None, None) => return Err(self.fail(Code::UnknownIssuer, self.scheme.place, "")),
+        let of_metadata = self.scheme.node.get("openIdConnectUrl");
+        let Some(node) = own.or(of_metadata) else {
+            return Err(self.fail(Code::UnknownIssuer, self.scheme.place, ""));
         };
-        match is_issuer(&text) {
-            true => Ok(text),
-            false => Err(self.fail(Code::UnknownIssuer, place, &format!("{text:?}"))),
+        let text = self.text(node, Code::UnknownIssuer)?;
+        let issuer = match own {
+            Some(_) => Some(&*text),
+            None => issuer_of(&text),
+        };
+        match issuer.filter(|issuer| is_issuer(issuer)) {
+            Some(issuer) => Ok(issuer.to_owned()),
+            None => Err(self.fail(Code::UnknownIssuer, node.place, &format!("{text:?}"))),
         }
     }
 

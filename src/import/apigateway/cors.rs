@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::access::{is_none_free, is_open};
 use super::integration;
 use super::mock;
+use super::restriction::Restrictions;
 use crate::import::document::{DocumentError, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
-use crate::import::openapi::{Api, Method, Operation};
+use crate::import::openapi::{Api, CORS, Method, Operation};
 use crate::import::plan::{Cors, Names};
 use crate::route::MethodPattern;
 use crate::transform::Origin;
-
-/// The setting of an HTTP API.
-const SETTING: &str = "x-amazon-apigateway-cors";
 
 /// The longest time for which browsers remember an answer, in seconds: a day.
 const MAX_AGE: u64 = 86_400;
@@ -41,19 +39,43 @@ struct Said {
     max_age: Option<u64>,
 }
 
+/// What decides whether everybody may send the requests of an operation.
+struct Openness<'o> {
+    is_none_free: bool,
+    enforced: Option<&'o Restrictions>,
+}
+
+impl Openness<'_> {
+    fn includes(&self, operation: &Operation<'_>) -> bool {
+        let restriction = self
+            .enforced
+            .and_then(|restrictions| restrictions.of_operation(operation));
+        is_open(operation, self.is_none_free) && restriction.is_none()
+    }
+}
+
 impl Preflights {
-    pub(super) fn of(api: &Api<'_>) -> Result<Self, DocumentError> {
+    /// Returns the preflights of a document, as far as no restriction of the whole API is `enforced`
+    /// on them.
+    pub(super) fn of(
+        api: &Api<'_>,
+        enforced: Option<&Restrictions>,
+    ) -> Result<Self, DocumentError> {
         let mut preflights = Self::default();
-        if let Some(node) = api.root().get(SETTING) {
+        let is_restricted = enforced.is_some_and(|restrictions| !restrictions.all().is_empty());
+        if let Some(node) = api.root().get(CORS).filter(|_| !is_restricted) {
             match setting(node) {
                 Ok(cors) => preflights.all = Some(cors),
                 Err(reason) => preflights.findings.push(reason.of_document()),
             }
         }
-        let is_none_free = is_none_free(api);
+        let openness = Openness {
+            is_none_free: is_none_free(api),
+            enforced,
+        };
         for operation in &api.operations {
             if operation.method == Method::Options {
-                preflights.take(api, operation, is_none_free)?;
+                preflights.take(api, operation, &openness)?;
             }
         }
         Ok(preflights)
@@ -73,7 +95,7 @@ impl Preflights {
         &mut self,
         api: &Api<'_>,
         operation: &Operation<'_>,
-        is_none_free: bool,
+        openness: &Openness<'_>,
     ) -> Result<(), DocumentError> {
         let integration = integration::of(api.document, operation)?;
         let integration = integration.filter(|node| integration::kind(node) == "mock");
@@ -82,7 +104,7 @@ impl Preflights {
             return Ok(());
         };
         // Browsers send no token: what asks for one is no answer to them.
-        if !is_open(operation, is_none_free) {
+        if !openness.includes(operation) {
             self.protected.insert(operation.path.to_owned());
             return Ok(());
         }

@@ -1,9 +1,8 @@
 //! The integrations of operations, as upstreams and answers.
 
 use super::arn::{function, service};
-use super::extension::INTEGRATION;
 use super::kind::Kind;
-use super::mapping::Mappings;
+use super::mapping::{Mappings, lost};
 use super::mock;
 use super::source::Scene;
 use super::uri;
@@ -11,11 +10,12 @@ use super::variables;
 use crate::import::document::{Document, DocumentError, Kind as NodeKind, Node};
 use crate::import::finding::{Code, Finding, Untranslated};
 use crate::import::names::{Registry, slug};
-use crate::import::openapi::Operation;
+use crate::import::openapi::{INTEGRATION, Operation};
 use crate::import::options::{Options, Prefix};
 use crate::import::path::forwarded;
 use crate::import::plan::{Handler, Lambda, Settings, Upstream};
 use crate::route::{MethodPattern, Pattern};
+use crate::token::Source as TokenPlace;
 use crate::transform::Rewrite;
 
 /// The address of functions, until the reader writes another.
@@ -37,6 +37,8 @@ pub(super) struct Integrations<'i> {
     pub(super) options: &'i Options,
     pub(super) kind: Kind,
     pub(super) prefix: &'i Prefix,
+    /// The places of tokens on all routes.
+    pub(super) token_places: &'i [TokenPlace],
     /// The settings of functions that the document states for all.
     pub(super) lambda: Lambda,
 }
@@ -139,7 +141,9 @@ impl Integrations<'_> {
         let scene = Scene {
             path: work.operation.path,
             variables: &self.options.variables,
+            token_places: self.token_places,
         };
+        mappings.refuse_token_in_path(scene)?;
         let target = uri::target(&text, &mappings.path, scene, uri_node.place)?;
         let mut settings = work.settings();
         settings.rewrite = self.rewrite(work, &target, &mappings, scene)?;
@@ -162,7 +166,7 @@ impl Integrations<'_> {
         let place = work.node.place;
         let fail = |about: &str| Untranslated::new(Code::UnusableUri, place, format!("{about:?}"));
         let mut query = target.query.clone();
-        for (name, source) in &mappings.query {
+        for (name, source, entry) in &mappings.query {
             if source.as_query() == Some(*name) {
                 continue;
             }
@@ -171,11 +175,7 @@ impl Integrations<'_> {
                 .filter(|_| work.has_token || !source.has_claim());
             match value {
                 Some(value) => query.push(((*name).to_owned(), value)),
-                None => {
-                    let about = format!("\"querystring.{name}\"");
-                    let lost = Untranslated::new(Code::ParameterMapping, place, about);
-                    work.findings.push(lost.of(work.operation));
-                }
+                None => work.findings.push(lost(entry, scene).of(work.operation)),
             }
         }
         let path = match &mappings.whole_path {

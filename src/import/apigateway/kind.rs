@@ -1,8 +1,7 @@
 //! REST APIs and HTTP APIs.
 
-use super::extension::{AUTHORIZER, INTEGRATION};
 use crate::import::document::Node;
-use crate::import::openapi::Api;
+use crate::import::openapi::{AUTHORIZER, Api, CORS, INTEGRATION};
 
 /// The product that an export is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +16,7 @@ impl Kind {
     /// Returns the product of a document. An HTTP API has parts that a REST API cannot have.
     pub(super) fn of(api: &Api<'_>) -> Self {
         let root = api.root();
-        let roots = [
-            "x-amazon-apigateway-importexport-version",
-            "x-amazon-apigateway-cors",
-        ];
+        let roots = ["x-amazon-apigateway-importexport-version", CORS];
         let has_root = roots.iter().any(|key| root.get(key).is_some());
         let mut schemes = api.schemes.iter();
         let has_jwt = schemes.any(|scheme| {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use http::header::AUTHORIZATION;
+
 use super::source::{Scene, Source};
 use crate::import::document::{Entry, Node};
 use crate::import::finding::{Code, Untranslated};
@@ -15,9 +17,11 @@ pub(super) struct Mappings<'d> {
     /// The sources of placeholders in its URI.
     pub(super) path: BTreeMap<&'d str, Source>,
     /// Parameters of the query, by name.
-    pub(super) query: Vec<(&'d str, Source)>,
+    pub(super) query: Vec<(&'d str, Source, &'d Entry)>,
     /// The whole path.
     pub(super) whole_path: Option<Source>,
+    /// The mappings of the path and of placeholders.
+    in_path: Vec<&'d Entry>,
     headers: Vec<(Change, &'d str, Source, &'d Entry)>,
     unknown: Vec<&'d Entry>,
 }
@@ -41,29 +45,29 @@ impl<'d> Mappings<'d> {
     }
 
     fn take(&mut self, entry: &'d Entry) {
-        let Some(text) = entry.value.scalar() else {
+        let Some(source) = source(entry) else {
             return self.unknown.push(entry);
         };
-        let (action, target) = entry.key.split_once(':').unwrap_or(("", &entry.key));
+        let (action, target) = action(entry);
         let change = match action {
             "append" => Change::Add,
             "remove" => Change::Remove,
             _ => Change::Set,
-        };
-        let source = match action {
-            "" => Source::rest(text),
-            _ => Source::http(text),
         };
         let target = target
             .strip_prefix("integration.request.")
             .unwrap_or(target);
         match (target.split_once('.'), change) {
             (Some(("header", name)), _) => self.headers.push((change, name, source, entry)),
-            (Some(("querystring", name)), Change::Set) => self.query.push((name, source)),
+            (Some(("querystring", name)), Change::Set) => self.query.push((name, source, entry)),
             (Some(("path", name)), Change::Set) => {
                 self.path.insert(name, source);
+                self.in_path.push(entry);
             }
-            (None, Change::Set) if target == "path" => self.whole_path = Some(source),
+            (None, Change::Set) if target == "path" => {
+                self.whole_path = Some(source);
+                self.in_path.push(entry);
+            }
             _ => self.unknown.push(entry),
         }
     }
@@ -71,12 +75,25 @@ impl<'d> Mappings<'d> {
     /// Returns the name of a stage variable that has no value, if a mapping refers to one.
     pub(super) fn missing_variable(&self, variables: &Variables) -> Option<&str> {
         let headers = self.headers.iter().map(|(_, _, source, _)| source);
-        let query = self.query.iter().map(|(_, source)| source);
+        let query = self.query.iter().map(|(_, source, _)| source);
         let mut sources = headers
             .chain(query)
             .chain(self.path.values())
             .chain(&self.whole_path);
         sources.find_map(|source| source.missing_variable(variables))
+    }
+
+    /// Refuses a mapping that copies a token into the path.
+    pub(super) fn refuse_token_in_path(&self, scene: Scene<'_>) -> Result<(), Untranslated> {
+        let mut entries = self.in_path.iter();
+        let has_token = |entry: &Entry| source(entry).is_some_and(|one| one.may_have_token(scene));
+        match entries.find(|entry| has_token(entry)) {
+            Some(entry) => Err(Untranslated {
+                code: Code::UnusableUri,
+                ..lost(entry, scene)
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Returns for each field, in lower case, how many mappings change it.
@@ -96,25 +113,30 @@ impl<'d> Mappings<'d> {
         scene: Scene<'_>,
         has_token: bool,
     ) -> Vec<Untranslated> {
-        let mut lost: Vec<_> = self.unknown.iter().map(|entry| unknown(entry)).collect();
+        let unknown = self.unknown.iter();
+        let mut left_out: Vec<_> = unknown.map(|entry| lost(entry, scene)).collect();
         let counts = self.counts();
         for (change, name, source, entry) in &self.headers {
             let name = name.to_ascii_lowercase();
             // A field that several mappings change: which of them counts is not known.
             if counts.get(&name).is_some_and(|count| *count > 1) {
-                lost.push(unknown(entry));
+                left_out.push(lost(entry, scene));
                 if Direction::Request.name(&name).is_ok() {
                     settings.remove.insert(name);
                 }
                 continue;
             }
-            if Direction::Request.name(&name).is_err() {
-                lost.push(unknown(entry));
-                continue;
-            }
             let is_own = source
                 .as_header()
                 .is_some_and(|own| own.eq_ignore_ascii_case(&name));
+            // No rule may change it, and it goes on as the client sends it.
+            if is_own && *change == Change::Set && name == AUTHORIZATION.as_str() {
+                continue;
+            }
+            if Direction::Request.name(&name).is_err() {
+                left_out.push(lost(entry, scene));
+                continue;
+            }
             if *change == Change::Remove {
                 settings.remove.insert(name);
             } else if is_own && *change == Change::Set {
@@ -132,7 +154,7 @@ impl<'d> Mappings<'d> {
                     }
                     None => {
                         settings.remove.insert(name);
-                        lost.push(unknown(entry));
+                        left_out.push(lost(entry, scene));
                     }
                 }
             }
@@ -145,16 +167,13 @@ impl<'d> Mappings<'d> {
                 settings.remove.insert(name);
             }
         }
-        lost
+        left_out
     }
 }
 
 /// Returns the name of the request field that a mapping is about, in lower case.
 fn field(entry: &Entry) -> Option<String> {
-    let target = entry
-        .key
-        .split_once(':')
-        .map_or(&*entry.key, |(_, target)| target);
+    let (_, target) = action(entry);
     let target = target
         .strip_prefix("integration.request.")
         .unwrap_or(target);
@@ -170,10 +189,28 @@ fn value(source: &Source, scene: Scene<'_>, has_token: bool) -> Option<String> {
     header_rule_value(&value).is_ok().then_some(value)
 }
 
-fn unknown(entry: &Entry) -> Untranslated {
-    let about = match entry.value.scalar() {
+/// Splits the key of a mapping into its action, which REST APIs do not have, and its target.
+fn action(entry: &Entry) -> (&str, &str) {
+    entry.key.split_once(':').unwrap_or(("", &entry.key))
+}
+
+fn source(entry: &Entry) -> Option<Source> {
+    let text = entry.value.scalar()?;
+    Some(match action(entry) {
+        ("", _) => Source::rest(text),
+        _ => Source::http(text),
+    })
+}
+
+/// Returns what is said about a mapping that is left out. Of a place of tokens it is said
+/// that it is one.
+pub(super) fn lost(entry: &Entry, scene: Scene<'_>) -> Untranslated {
+    let mut about = match entry.value.scalar() {
         Some(value) => format!("{:?} = {value:?}", entry.key),
         None => format!("{:?}", entry.key),
     };
+    if source(entry).is_some_and(|source| source.may_have_token(scene)) {
+        about.push_str(", which may be a token");
+    }
     Untranslated::new(Code::ParameterMapping, entry.place, about)
 }

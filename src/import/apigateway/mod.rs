@@ -6,7 +6,6 @@ mod answers;
 mod arn;
 mod authorizer;
 mod cors;
-mod extension;
 mod glob;
 mod integration;
 mod kind;
@@ -22,7 +21,6 @@ use std::collections::{BTreeSet, HashMap};
 use access::{Authorizers, Decision};
 use answers::Answers;
 use cors::Preflights;
-use extension::AUTHORIZER;
 use integration::{Integrations, Target};
 use kind::Kind;
 use restriction::Restrictions;
@@ -34,7 +32,7 @@ use super::gather::{Planned, routes, share_tokens};
 use super::heading::heading;
 use super::names::Registry;
 use super::open::open_operations;
-use super::openapi::{Api, ApiError, ApiFault, Method, Operation};
+use super::openapi::{AUTHORIZER, Api, ApiError, ApiFault, Method, Operation, RESPONSES};
 use super::options::{BasePath, Options, Prefix};
 use super::path::{prefix, route_path, unknown_prefix};
 use super::plan::{
@@ -43,6 +41,7 @@ use super::plan::{
 };
 use super::stated::Stated;
 use super::translation::Translation;
+use crate::token::Source as TokenPlace;
 
 /// The limit on binary media types, which are written for each function.
 const MAX_BINARY: usize = 256;
@@ -111,6 +110,8 @@ struct Work<'w> {
     authorizers: Authorizers<'w>,
     restrictions: Restrictions,
     preflights: Preflights,
+    /// The places of tokens on all routes.
+    token_places: Vec<TokenPlace>,
     lambda: Lambda,
     issuers: Registry<Issuer>,
     upstreams: Registry<Upstream>,
@@ -131,13 +132,17 @@ impl<'w> Work<'w> {
         let kind = Kind::of(api);
         let mode = options.base_path.unwrap_or(BasePath::Stage);
         let prefix = prefix(api, mode)?;
+        let authorizers = Authorizers::of(api, options);
+        let restrictions = Restrictions::of(api);
+        let enforced = (!options.accepts_policy).then_some(&restrictions);
         Ok(Self {
             api,
             options,
             kind,
-            authorizers: Authorizers::of(api, options),
-            restrictions: Restrictions::of(api),
-            preflights: Preflights::of(api)?,
+            token_places: authorizers.token_places(api),
+            authorizers,
+            preflights: Preflights::of(api, enforced)?,
+            restrictions,
             lambda: lambda(api, options, &prefix)?,
             prefix,
             issuers: Registry::default(),
@@ -225,6 +230,8 @@ impl<'w> Work<'w> {
                     tokens: decision.tokens,
                     settings: target.settings,
                     rule: Rule {
+                        place: operation.place,
+                        operation: operation.to_string().into(),
                         method: operation.method.as_str(),
                         access: decision.access,
                         comments: Vec::new(),
@@ -275,6 +282,8 @@ impl<'w> Work<'w> {
             tokens: Tokens::default(),
             settings: Settings::default(),
             rule: Rule {
+                place: operation.place,
+                operation: operation.to_string().into(),
                 method: operation.method.as_str(),
                 access: Access::Deny,
                 comments: vec![denied.reason.sentence()],
@@ -294,6 +303,7 @@ impl<'w> Work<'w> {
             options: self.options,
             kind: self.kind,
             prefix: &self.prefix,
+            token_places: &self.token_places,
             lambda: self.lambda.clone(),
         };
         integrations.target(operation, node, path, has_token, &mut self.upstreams)
@@ -317,7 +327,7 @@ impl<'w> Work<'w> {
 
     /// Reads the answers to refused requests, which REST APIs alone can have.
     fn take_answers(&mut self) {
-        let entry = self.api.root().entry(answers::EXTENSION);
+        let entry = self.api.root().entry(RESPONSES);
         match (self.kind, entry) {
             (_, None) => {}
             (Kind::Rest, Some(_)) => {

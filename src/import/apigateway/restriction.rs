@@ -8,11 +8,10 @@ use super::arn::Resource;
 use super::glob::{UNKNOWN, UNKNOWN_REST, covers, touches};
 use crate::import::document::{Entry, Kind, Node, Place};
 use crate::import::finding::{Code, Untranslated};
-use crate::import::openapi::{Api, Method, Operation, Server};
+use crate::import::openapi::{Api, ENDPOINT, Method, Operation, Server};
 use crate::import::path::parameter;
 
 const POLICY: &str = "x-amazon-apigateway-policy";
-const ENDPOINT: &str = "x-amazon-apigateway-endpoint-configuration";
 
 /// The hosts of API Gateway itself.
 const DEFAULT_HOST: &str = ".execute-api.";

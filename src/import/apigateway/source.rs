@@ -1,8 +1,11 @@
 //! The sources of parameter mappings, as templates of the configuration.
 
+use crate::config::may_hold_token;
 use crate::import::openapi::Variables;
 use crate::import::path::parameter_of;
 use crate::route::is_parameter_name;
+use crate::token::Source as TokenPlace;
+use crate::transform::Reference;
 
 /// A text with references, as an export has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) struct Scene<'s> {
     /// The path of the operation, as the document has it.
     pub(super) path: &'s str,
     pub(super) variables: &'s Variables,
+    /// The places of tokens on all routes: what a client sends to one of them, it may send to each.
+    pub(super) token_places: &'s [TokenPlace],
 }
 
 impl Source {
@@ -101,7 +106,13 @@ impl Source {
         })
     }
 
-    /// Returns the source as a template; `None` if the language cannot say it.
+    /// Returns whether a part of it is a place in which clients send tokens.
+    pub(super) fn may_have_token(&self, scene: Scene<'_>) -> bool {
+        self.parts.iter().any(|part| part.may_be_token(scene))
+    }
+
+    /// Returns the source as a template; `None` if the language cannot say it. A token stays where
+    /// it stands, so that its place is not copied.
     pub(super) fn template(&self, scene: Scene<'_>) -> Option<String> {
         let mut out = String::new();
         for part in &self.parts {
@@ -112,10 +123,21 @@ impl Source {
 }
 
 impl Part {
+    /// Returns whether it is a place in which clients send tokens.
+    fn may_be_token(&self, scene: Scene<'_>) -> bool {
+        let reference = match self {
+            Self::Header(name) => name.parse().ok().map(Reference::Header),
+            Self::Query(name) => Some(Reference::Query(name.as_str().into())),
+            _ => None,
+        };
+        reference.is_some_and(|reference| may_hold_token(scene.token_places, &reference))
+    }
+
     fn template(&self, scene: Scene<'_>) -> Option<String> {
         match self {
             Self::Text(text) => literal(text),
             Self::Variable(name) => literal(scene.variables.get(name)?),
+            Self::Header(_) | Self::Query(_) if self.may_be_token(scene) => None,
             Self::Header(name) => is_field(name).then(|| format!("${{header:{name}}}")),
             Self::Query(name) => is_name(name).then(|| format!("${{query:{name}}}")),
             Self::Claim(name) => is_name(name).then(|| format!("${{claim:{name}}}")),
@@ -206,6 +228,7 @@ mod tests {
         source.template(Scene {
             path: "/a/{id}/{proxy+}",
             variables: &variables,
+            token_places: &[TokenPlace::Query("token".into())],
         })
     }
 
@@ -222,6 +245,9 @@ mod tests {
             ("context.authorizer.principalId", Some("${claim:sub}")),
             ("context.requestId", Some("${request_id}")),
             ("context.identity.sourceIp", None),
+            ("method.request.header.AUTHORIZATION", None),
+            ("method.request.header.Cookie", None),
+            ("method.request.multivaluequerystring.token", None),
             ("stageVariables.v", Some("a$$b")),
             ("stageVariables.w", None),
             ("method.request.body", None),

@@ -37,12 +37,11 @@ pub(super) fn target(
     let (scheme, rest) = uri.split_once("://").ok_or_else(fail)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    let origin = format!("{}://{authority}", scheme.to_ascii_lowercase());
     // A placeholder in the host would let a client choose the upstream.
-    let is_address = !authority.contains(['{', '}', '$', '@']) && Url::parse(&origin).is_ok();
-    if !is_address || rest.contains('#') {
+    if authority.contains(['{', '}', '$', '@']) || rest.contains('#') {
         return Err(fail());
     }
+    let url = Url::parse(&format!("{scheme}://{authority}")).map_err(|_| fail())?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let filler = Filler { mapped, scene };
     let path = filler.path(path).ok_or_else(fail)?;
@@ -53,10 +52,16 @@ pub(super) fn target(
         pairs.push((literal(name).ok_or_else(fail)?, value));
     }
     Ok(Target {
-        origin,
+        origin: origin(&url),
         path,
         query: pairs,
     })
+}
+
+/// Returns scheme, host and port in one spelling, so that one address is one upstream.
+fn origin(url: &Url) -> String {
+    let scheme = if url.is_tls() { "https" } else { "http" };
+    format!("{scheme}://{}", url.authority())
 }
 
 /// Fills in placeholders.
@@ -126,10 +131,13 @@ mod tests {
         let scene = Scene {
             path: "/pets/{id}/{proxy+}",
             variables: &variables,
+            token_places: &[],
         };
         for (uri, expected) in [
             ("https://h", Some("https://h|")),
             ("HTTP://h:81/", Some("http://h:81|/")),
+            ("HTTPS://H.Example:443/", Some("https://h.example|/")),
+            ("http://h:443/", Some("http://h:443|/")),
             ("http://h/a/{p}", Some("http://h|/a/{id}")),
             (
                 "http://h/{s}/{h}/{proxy}",

@@ -5,7 +5,7 @@ mod callers;
 mod comparison;
 mod contract;
 mod model;
-mod paths;
+pub(super) mod paths;
 mod pattern_tree;
 mod prefixes;
 

@@ -47,7 +47,7 @@ impl Access for Documented {
 }
 
 /// Returns a path that the pattern matches and that fewest others do.
-pub(super) fn sample(pattern: &Pattern) -> String {
+pub(in crate::import) fn sample(pattern: &Pattern) -> String {
     let mut paths = samples(pattern, 0).into_iter();
     paths.next().unwrap_or_default()
 }
@@ -147,6 +147,20 @@ fn common_segment(one: Part<'_>, other: Part<'_>) -> Option<String> {
     Some(literal(text))
 }
 
+/// Returns the answer of a table to a request; `None` for a request that is refused before.
+pub(in crate::import) fn find<'t, T: Access>(
+    table: &'t Table<T>,
+    method: &Method,
+    host: &str,
+    path: &str,
+) -> Option<Result<&'t T, Miss<'t, T>>> {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    let uri: Uri = path.parse().ok()?;
+    let target = Target::parse(method, &uri, Version::HTTP_11, &headers).ok()?;
+    Some(table.find(&target))
+}
+
 /// Returns the rule for a request.
 pub(super) fn look_up<'t, T: Access>(
     table: &'t Table<T>,
@@ -154,11 +168,7 @@ pub(super) fn look_up<'t, T: Access>(
     host: &str,
     path: &str,
 ) -> Option<&'t T> {
-    let mut headers = HeaderMap::new();
-    headers.insert(HOST, HeaderValue::from_str(host).ok()?);
-    let uri: Uri = path.parse().ok()?;
-    let target = Target::parse(method, &uri, Version::HTTP_11, &headers).ok()?;
-    match table.find(&target) {
+    match find(table, method, host, path)? {
         Ok(found) | Err(Miss::Shadowed { found, .. }) => Some(found),
         Err(Miss::NotFound | Miss::Method { .. }) => None,
     }

@@ -1,6 +1,7 @@
 //! An OpenAPI document: Swagger 2.0 and OpenAPI 3, by one view.
 
 mod error;
+mod extension;
 mod limits;
 mod operation;
 mod scheme;
@@ -10,11 +11,11 @@ mod spelling;
 mod version;
 
 pub use error::{ApiError, ApiFault};
+pub(super) use extension::{AUTH, AUTHORIZER, CORS, ENDPOINT, EXTENSION, INTEGRATION, RESPONSES};
 pub use operation::{Method, Operation};
 pub use scheme::Scheme;
 pub use security::{Alternative, Member, Origin, Security, Unreadable};
 pub use server::Server;
-pub(super) use spelling::EXTENSION;
 pub use version::{Variables, Version};
 
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ impl<'d> Api<'d> {
     pub fn read(document: &'d Document, variables: &Variables) -> Result<Self, ApiError> {
         let root = document.root();
         let version = version::of(root)?;
-        spelling::refuse_other_case(root, spelling::ROOT)?;
+        spelling::ROOT.refuse_other_case(root)?;
         let schemes = scheme::schemes(document, version)?;
         let operations = operation::operations(document)?;
         Ok(Self {

@@ -6,9 +6,10 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use super::error::{ApiError, ApiFault};
+use super::extension::INTEGRATION;
 use super::limits::MAX_PATH;
 use super::security::{Inherited, Security};
-use super::spelling::{self, refuse_other_case};
+use super::spelling;
 use crate::import::document::{Allowance, Document, Node, Place};
 
 /// The extension for the methods that a path does not name.
@@ -181,7 +182,7 @@ struct Reading<'d> {
 
 impl<'d> Reading<'d> {
     fn item(&mut self, path: &'d str, item: &'d Node) -> Result<(), ApiError> {
-        refuse_other_case(item, spelling::PATH)?;
+        spelling::PATH.refuse_other_case(item)?;
         // The methods of a path that only a deployment knows: all of them, and nobody may call them.
         let is_open = item.intrinsic().is_some() || !item.is_map();
         if is_open && item.get(ANY_METHOD).is_none() {
@@ -194,7 +195,11 @@ impl<'d> Reading<'d> {
                 if !std::ptr::eq(node, &raw const entry.value) {
                     self.allowance.take(node)?;
                 }
-                refuse_other_case(node, spelling::OPERATION)?;
+                spelling::OPERATION.refuse_other_case(node)?;
+                if let Some(integration) = node.get(INTEGRATION) {
+                    let integration = self.document.alone(integration)?;
+                    spelling::INTEGRATION_KEYS.refuse_other_case(integration)?;
+                }
                 self.push(path, method, entry.place, [item, node])?;
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{ApiError, ApiFault};
+use super::spelling;
 use super::version::Version;
 use crate::import::document::{Allowance, Document, Node, Place};
 
@@ -89,6 +90,7 @@ pub(super) fn schemes(document: &Document, version: Version) -> Result<Schemes<'
         if entry.value.get("$ref").is_some() {
             allowance.take(node)?;
         }
+        spelling::SCHEME.refuse_other_case(node)?;
         all.push(Scheme {
             name: &entry.key,
             place: entry.place,

@@ -81,6 +81,7 @@ pub(super) fn decide(
         tokens: Tokens {
             issuers: names(&kept, issuers),
             from: first.bearer.from.clone(),
+            is_forwarded: false,
         },
     })
 }

@@ -179,6 +179,8 @@ fn plan(
         tokens,
         settings: Settings::default(),
         rule: Rule {
+            place: operation.place,
+            operation: operation.to_string().into(),
             method: operation.method.as_str(),
             access,
             comments,

@@ -263,3 +263,35 @@ fn a_preflight_that_is_protected_is_denied() {
         ["{ origins = \"any\" }"]
     );
 }
+
+#[test]
+fn a_preflight_that_the_whole_api_restricts_is_denied() {
+    let preflight = "x-amazon-apigateway-integration: {type: mock, responses: {default: {statusCode: '200', \
+                     responseParameters: {method.response.header.Access-Control-Allow-Origin: \"'*'\"}}}}";
+    let paths = format!(" /p: {{get: {{{FORWARD}}}, options: {{{preflight}}}}}");
+    let allow = statement("Allow", "'execute-api:/*/GET/*'");
+    for restriction in [
+        "x-amazon-apigateway-endpoint-configuration: {types: [PRIVATE]}".to_owned(),
+        "x-amazon-apigateway-endpoint-configuration: {disableExecuteApiEndpoint: true}".to_owned(),
+        format!("x-amazon-apigateway-policy: {{Statement: [{allow}]}}"),
+        "x-amazon-apigateway-policy: {Statement: []}".to_owned(),
+    ] {
+        let text = export(&paths, &restriction);
+        let is_get_allowed = restriction.contains("GET");
+        let expected = match is_get_allowed {
+            true => "OPTIONS /p",
+            false => "GET /p OPTIONS /p",
+        };
+        assert_eq!(denied(&text), expected, "{restriction}");
+        assert!(lines(&import(&text), "cors").is_empty(), "{restriction}");
+        let of_api = format!("{restriction}\nx-amazon-apigateway-cors: {{allowOrigins: ['*']}}");
+        let text = export(&paths, &of_api);
+        assert!(lines(&import(&text), "cors").is_empty(), "{restriction}");
+        // The restriction is enforced elsewhere.
+        let options = Options {
+            accepts_policy: true,
+            ..options()
+        };
+        assert_eq!(lines(&import_with(&text, &options), "cors").len(), 2);
+    }
+}

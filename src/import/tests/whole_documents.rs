@@ -242,8 +242,13 @@ upstream = "tests"
 issuer = "eu-west-1_AbC1"
 token_from = ["authorization:raw", "authorization:bearer"]
 cors = { origins = "any", headers = "any" }
+methods = { GET = "test/test.read" }
+
+[[groups.routes]]
+path = "/tests"
+upstream = "a-example-com"
+cors = { origins = "any", headers = "any" }
 [groups.routes.methods]
-GET = "test/test.read"
 # denied, because it asks for an API key: "key", beside the authorizer "pool"
 # beside that, the document says: POST = { any = ["a", "b"] }, with issuer = "eu-west-1_AbC1" and token_from = ["authorization:raw", "authorization:bearer"]
 POST = { deny = true }

@@ -30,6 +30,9 @@ pub(super) fn tokens(out: &mut Output, tokens: &Tokens) {
     }
     out.set("issuer", &one_or_list(&tokens.issuers));
     out.set("token_from", &list(&tokens.from));
+    if tokens.is_forwarded {
+        out.set("forward_token", "true");
+    }
 }
 
 fn settings(out: &mut Output, settings: &Settings) {
