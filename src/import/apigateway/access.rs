@@ -237,10 +237,15 @@ fn refuse_iam(operation: &Operation<'_>) -> Result<(), Untranslated> {
     let Some(auth) = operation.node.get(AUTH) else {
         return Ok(());
     };
-    let kind = auth.get("type").and_then(Node::text);
+    let node = auth.get("type");
+    if let Some(name) = auth.elsewhere().or_else(|| node?.elsewhere()) {
+        let code = Code::UnresolvedFunction;
+        return Err(Untranslated::new(code, auth.place, format!("{name:?}")));
+    }
+    let kind = node.and_then(Node::text);
     let about = format!("{:?}", kind.unwrap_or_default());
     match kind {
-        Some(kind) if kind.eq_ignore_ascii_case(NONE) && auth.elsewhere().is_none() => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case(NONE) => Ok(()),
         Some(kind) if kind.eq_ignore_ascii_case("AWS_IAM") => {
             Err(Untranslated::new(Code::IamAuthorization, auth.place, about))
         }

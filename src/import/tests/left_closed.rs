@@ -295,3 +295,21 @@ fn a_preflight_that_the_whole_api_restricts_is_denied() {
         assert_eq!(lines(&import_with(&text, &options), "cors").len(), 2);
     }
 }
+
+#[test]
+fn an_authorization_that_a_function_decides_is_named_by_the_function() {
+    for auth in [
+        "{Ref: A}",
+        "{type: {Ref: A}}",
+        "{type: !Ref A}",
+        "{type: NONE, 'Fn::Transform': x}",
+        "{type: AWS_IAM, $ref: '#/x'}",
+    ] {
+        let text = secured("[{pool: [a]}]").replacen(
+            "security:",
+            &format!("x-amazon-apigateway-auth: {auth}, security:"),
+            1,
+        );
+        assert_eq!(names(&import(&text)), "unresolved-function", "{auth}");
+    }
+}

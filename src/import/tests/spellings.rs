@@ -109,3 +109,39 @@ fn names_are_in_any_case() {
         error(&shared)
     );
 }
+
+/// Keys whose case is looked at elsewhere: those of policies, where an unknown key allows nothing,
+/// and a name of a field in a map of such names.
+const ELSEWHERE: [&str; 8] = [
+    "AWS",
+    "Action",
+    "Condition",
+    "Effect",
+    "Principal",
+    "Resource",
+    "Statement",
+    "content-type",
+];
+
+// A key that is read, and not listed, would be passed over in another case.
+#[test]
+fn each_key_that_is_read_is_known() {
+    let listed = std::fs::read_to_string("src/import/openapi/spelling.rs").unwrap();
+    let mut read = 0;
+    for room in ["apigateway", "openapi", "plain"] {
+        for file in std::fs::read_dir(format!("src/import/{room}")).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for call in ["get(\"", "entry(\"", ".text(\""] {
+                for rest in code.split(call).skip(1) {
+                    let key = rest.split('"').next().unwrap();
+                    let is_other = key.starts_with(['$', 'x']) || ELSEWHERE.contains(&key);
+                    let is_listed = listed.contains(&format!("{key:?}"));
+                    assert!(is_other || is_listed, "{key} in {room}");
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 30, "{read}");
+}
