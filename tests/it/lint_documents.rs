@@ -18,7 +18,10 @@ const DOCUMENT: &str = "\
 openapi: 3.0.1
 info: {title: orders, version: '1'}
 servers: [{url: 'https://api.example.com/BASE'}]
-paths: {/orders: {get: {x-amazon-apigateway-integration: {type: http_proxy, httpMethod: GET, uri: 'https://a.example.com/orders'}}}}
+paths:
+  /orders:
+    get:
+      x-amazon-apigateway-integration: {type: http_proxy, httpMethod: GET, uri: 'https://a/orders'}
 ";
 
 fn folder(prefix: &str) -> Folder {

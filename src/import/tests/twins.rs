@@ -2,12 +2,14 @@
 
 use super::*;
 
-const FUNCTION: &str = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:123456789012:function:NAME/invocations";
+const FUNCTION: &str = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/\
+                        arn:aws:lambda:eu-west-1:123456789012:function:NAME/invocations";
 
 fn integration(target: &str) -> String {
     match target.contains("://") {
         true => format!(
-            "x-amazon-apigateway-integration: {{type: http_proxy, httpMethod: ANY, uri: '{target}'}}"
+            "x-amazon-apigateway-integration: {{type: http_proxy, \
+             httpMethod: ANY, uri: '{target}'}}"
         ),
         false => format!(
             "x-amazon-apigateway-integration: {{type: aws_proxy, uri: '{}'}}",
@@ -19,7 +21,8 @@ fn integration(target: &str) -> String {
 /// Returns the findings about twins in a document with a protected path and a public greedy one.
 fn found(path: &str, protection: &str, [own, other]: [&str; 2]) -> Vec<String> {
     let paths = format!(
-        " {path}: {{get: {{{protection}, {}}}}}\n /{{proxy+}}: {{x-amazon-apigateway-any-method: {{{}}}}}",
+        " {path}: {{get: {{{protection}, {}}}}}\n \
+         /{{proxy+}}: {{x-amazon-apigateway-any-method: {{{}}}}}",
         integration(own),
         integration(other)
     );
