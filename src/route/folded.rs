@@ -8,7 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use super::tolerant::{Form, Piece, Readings};
+use super::forms::{Form, Piece};
+use super::tolerant::Readings;
 use super::{Distinct, Pattern, Segment, Tail};
 
 /// The number of variants of one pattern. When irregular literals, such as `/a%3Fb`, lead to more,

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use super::tolerant::{FoldedName, Form, Piece, Readings};
+use super::forms::{FoldedName, Form, Piece};
+use super::tolerant::Readings;
 use super::{Pattern, Segment, Tail};
 
 /// The patterns of one host, by the folded names of their literals.

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use http::Method;
 
+use super::forms::{FoldedName, is_folded_name};
 use super::index::has_irregular_literal;
 use super::rule::{pattern_of, refuses};
-use super::tolerant::{FoldedName, is_folded_name};
 use super::tree::{Leaf, Node};
 use super::{ANY, Access, MethodPattern, Pattern, Rule, Segment};
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod folded;
+mod forms;
 mod host;
 mod index;
 mod marks;

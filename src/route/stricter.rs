@@ -11,11 +11,12 @@ use std::sync::OnceLock;
 use http::Method;
 
 use super::folded::{Before, FoldedPattern};
+use super::forms::FoldedName;
 use super::index::Index;
 use super::marks::Mark;
 use super::path::decode;
 use super::rule::{pattern_of, refuses, rule_for_method, rule_of_same_upstream};
-use super::tolerant::{FoldedName, Readings, fold_only_case};
+use super::tolerant::{Readings, fold_only_case};
 use super::tree::{Leaf, Node};
 use super::{Access, Distinct, Pattern, Rule, Segment, Target};
 
