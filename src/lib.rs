@@ -31,6 +31,7 @@
 //! | [`cli`] | the commands |
 //! | [`blocking`] | work on another thread |
 //! | [`carry_over`] | what a reload keeps, by identity |
+//! | `sync` | the types by which threads share state |
 //! | [`clock`] | the only reader of the time |
 //! | [`content`] | which responses have no content, and how forms are written |
 //!
@@ -83,6 +84,7 @@ pub mod reload;
 pub mod route;
 pub mod server;
 pub mod snapshot;
+mod sync;
 pub mod telemetry;
 pub mod tls;
 pub mod token;

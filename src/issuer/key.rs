@@ -1,7 +1,6 @@
 //! One usable public key of an issuer.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -9,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 
 use super::Algorithm;
+use super::liveness::Liveness;
 use super::verification_key::{UnfitKey, VerificationKey};
 
 /// A public key and the algorithms that it may be used for. It is live as long as its issuer
@@ -19,7 +19,7 @@ pub struct Key {
     uses: Box<[VerificationKey]>,
     thumbprint: Thumbprint,
     signature_bytes: usize,
-    live: AtomicBool,
+    liveness: Liveness,
 }
 
 /// The SHA-256 hash of the required members of a JWK (RFC 7638 §3). Keys with equal thumbprints are
@@ -57,7 +57,7 @@ impl Key {
             uses: uses.into(),
             thumbprint: Thumbprint::of(numbers),
             signature_bytes: numbers.signature_bytes(),
-            live: AtomicBool::new(true),
+            liveness: Liveness::new(),
         })
     }
 
@@ -97,12 +97,12 @@ impl Key {
     /// Returns whether the issuer still publishes the key. Once `false`, it stays `false`.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
+        self.liveness.is_live()
     }
 
     /// Invalidates every cached token that this key verified.
     pub(super) fn retire(&self) {
-        self.live.store(false, Ordering::Release);
+        self.liveness.retire();
     }
 
     /// Returns the identity of the key's numbers.

@@ -9,8 +9,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::candidates::Wait;
@@ -19,6 +17,7 @@ use super::jwks::{JwksError, KeySet, Skips};
 use super::status::{Cause, Status};
 use super::{Algorithm, Candidates, EntryHandle, IssuerSettings, Key, KeyError, KeySource};
 use crate::clock;
+use crate::sync::{ArcSwap, Notify, watch};
 use crate::telemetry::Refresh;
 
 /// An issuer and its keys, shared by all workers. A reload that does not change the issuer's
@@ -27,7 +26,7 @@ pub struct Issuer {
     entry: IssuerSettings,
     entries: ArcSwap<Entries>,
     keys: ArcSwap<KeySet>,
-    status: watch::Sender<Status>,
+    pub(super) status: watch::Sender<Status>,
     demand: Arc<Notify>,
 }
 
@@ -235,7 +234,7 @@ impl Issuer {
     }
 
     /// Returns the keys that are present for a token.
-    fn present(
+    pub(super) fn present(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
@@ -507,7 +506,3 @@ impl fmt::Debug for Issuer {
             .finish()
     }
 }
-
-#[cfg(test)]
-#[path = "keys_tests.rs"]
-mod tests;

@@ -2,11 +2,17 @@
 //! thread.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use tokio::time::timeout;
 
-use super::super::fixture::{Signer, entry, jwks, unread};
+use super::fixture::{Signer, entry, jwks, unread};
+use super::keys::Change;
+use super::status::Cause;
 use super::*;
+use crate::clock;
 use crate::net::Url;
 
 const ES256: Algorithm = Algorithm::ES256;
@@ -564,7 +570,7 @@ fn a_wait_works_from_another_runtime() {
         .build()
         .unwrap();
     control.block_on(async {
-        let heard = timeout(Duration::from_secs(10), issuer.demand.notified()).await;
+        let heard = timeout(Duration::from_secs(10), issuer.demand().notified()).await;
         heard.unwrap();
         issuer.begin_fetch();
         end_fetch(&issuer, Some(set(&[Signer::p256().jwk("a")])));
@@ -576,7 +582,7 @@ fn a_wait_works_from_another_runtime() {
 #[tokio::test]
 async fn restored_keys_are_as_old_as_they_are() {
     let issuer = issuer(fetched_entry());
-    let (age, keep_stale) = (Duration::from_secs(3600), issuer.entry.fetch.keep_stale);
+    let (age, keep_stale) = (Duration::from_secs(3600), issuer.entry().fetch.keep_stale);
     let change = issuer.restore(set(&[Signer::p256().jwk("a")]), age);
     assert_eq!(
         (change.added.len(), issuer.find(Some("a"), ES256).is_some()),

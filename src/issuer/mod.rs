@@ -18,7 +18,10 @@ mod jwks;
 mod key;
 mod key_error;
 mod keys;
+#[cfg(test)]
+mod keys_tests;
 mod last_good;
+mod liveness;
 mod refresh;
 mod status;
 mod template;

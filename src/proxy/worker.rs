@@ -13,7 +13,7 @@ use crate::carry_over::CarryOver;
 use crate::clock;
 use crate::net::random;
 use crate::net::timer_wheel::TimerWheel;
-use crate::snapshot::{Live, Snapshot};
+use crate::snapshot::{InForce, Live, Snapshot};
 use crate::telemetry::{
     AccessLog, ConnectionError, GatewayMetrics, Metrics, ShardSlot, Throttle, Throttles, WorkerLog,
 };
@@ -85,9 +85,12 @@ impl Worker {
             metrics,
             access_log,
         } = shared;
-        let generation = live.generation();
+        let InForce {
+            snapshot,
+            generation,
+        } = live.in_force();
         let timer_wheel = TimerWheel::new();
-        let view = Rc::new(View::new(live.load(), None, &timer_wheel));
+        let view = Rc::new(View::new(snapshot, None, &timer_wheel));
         let cache = WorkerCache::new(tokens, view.snapshot.config.token_cache.per_worker);
         Rc::new(Self {
             live,
@@ -107,12 +110,11 @@ impl Worker {
 
     /// Returns the view in force. The worker rebuilds its view here once for each reload.
     pub fn view(&self) -> Rc<View> {
-        let generation = self.live.generation();
         let mut current = self.current.borrow_mut();
-        if current.generation != generation {
-            let view = View::new(self.live.load(), Some(&current.view), &self.timer_wheel);
+        if let Some(next) = self.live.newer_than(current.generation) {
+            let view = View::new(next.snapshot, Some(&current.view), &self.timer_wheel);
             *current = CurrentView {
-                generation,
+                generation: next.generation,
                 view: Rc::new(view),
             };
         }

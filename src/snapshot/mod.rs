@@ -4,16 +4,15 @@
 //! by identity: an issuer or upstream whose settings are unchanged is the same one.
 
 mod groups;
+mod live;
 mod resource;
 mod verifiers;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::{HeaderValue, Method};
 
 use crate::carry_over::CarryOver;
@@ -28,6 +27,7 @@ use crate::upstream::{HostHeader, Settings, Upstream};
 
 pub use crate::config::RouteMethod;
 pub use groups::Groups;
+pub use live::{InForce, Live};
 pub use resource::{Resource, Resources, is_metadata_path};
 use verifiers::InvalidKeys;
 
@@ -517,42 +517,3 @@ impl fmt::Display for CompileError {
 }
 
 impl std::error::Error for CompileError {}
-
-/// The snapshot in force, and the number of times that it changed.
-#[derive(Debug)]
-pub struct Live {
-    current: ArcSwap<Snapshot>,
-    generation: AtomicU64,
-}
-
-impl Live {
-    /// Starts with a snapshot.
-    #[must_use]
-    pub fn new(snapshot: Snapshot) -> Self {
-        snapshot.name_entries();
-        Self {
-            current: ArcSwap::from_pointee(snapshot),
-            generation: AtomicU64::new(0),
-        }
-    }
-
-    /// Returns the snapshot in force.
-    #[must_use]
-    pub fn load(&self) -> Arc<Snapshot> {
-        self.current.load_full()
-    }
-
-    /// Puts another snapshot in force, for every request that begins from now on.
-    pub fn swap(&self, snapshot: Snapshot) {
-        snapshot.name_entries();
-        self.current.store(Arc::new(snapshot));
-        self.generation.fetch_add(1, Ordering::Release);
-    }
-
-    /// Returns a number that changes with every swap, so that a worker can tell whether its copy of
-    /// the snapshot is still in force.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-}

@@ -17,7 +17,7 @@ pub struct Counters<L> {
 }
 
 impl<L: Label> Counters<L> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             named: NamedCounters::new(L::NAMES),
             label: PhantomData,
@@ -47,7 +47,7 @@ pub(super) struct NamedCounters {
 type Row = Box<[Apart<[Count; PER_BLOCK]>]>;
 
 impl NamedCounters {
-    pub(super) const fn new(names: &'static [&'static str]) -> Self {
+    pub(super) fn new(names: &'static [&'static str]) -> Self {
         Self {
             names,
             shards: Sharded::new(),
@@ -102,7 +102,7 @@ fn at(row: &Row, index: usize) -> Option<&Count> {
 pub struct Counter(Sharded<Box<Apart<Count>>>);
 
 impl Counter {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Sharded::new())
     }
 
@@ -126,7 +126,7 @@ impl Counter {
 pub struct Gauge(Sharded<Box<Apart<Count>>>);
 
 impl Gauge {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Sharded::new())
     }
 

@@ -100,7 +100,7 @@ pub(super) struct RequestTotal {
 }
 
 impl RouteMetrics {
-    pub(super) const fn new(reasons: &'static [&'static str]) -> Self {
+    pub(super) fn new(reasons: &'static [&'static str]) -> Self {
         Self {
             exchanges: Sharded::new(),
             refusals: NamedCounters::new(reasons),

@@ -30,7 +30,7 @@ const NANOS_PER_SECOND: f64 = 1e9;
 pub struct Histogram(Sharded<Box<Apart<Buckets>>>);
 
 impl Histogram {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Sharded::new())
     }
 

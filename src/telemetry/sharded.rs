@@ -7,8 +7,10 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Mutex, MutexGuard, OnceLock, global, thread_local};
 
 /// The index of a thread that is not a worker: no table is that long.
 const NO_SLOT: usize = usize::MAX;
@@ -18,11 +20,15 @@ thread_local! {
     static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
 }
 
-/// The slots that were ever reserved; true for those in use.
-static SLOTS: Mutex<Vec<bool>> = Mutex::new(Vec::new());
+global! {
+    /// The slots that were ever reserved; true for those in use.
+    static SLOTS: Mutex<Vec<bool>> = Mutex::new(Vec::new());
+}
 
-/// The number of slots, readable without the lock.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+global! {
+    /// The number of slots, readable without the lock.
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+}
 
 /// A slot for a worker, which selects its shard of every counter. Two slots that are in use at the
 /// same time are different, even if they belong to different gateways of the process: that is why a
@@ -60,7 +66,7 @@ impl ShardSlot {
     /// Assigns the slot to the current thread.
     #[must_use = "the slot is given up when this is dropped"]
     pub fn occupy(self) -> ShardGuard {
-        SLOT.set(self.0);
+        SLOT.with(|slot| slot.set(self.0));
         ShardGuard {
             _slot: self,
             _here: PhantomData,
@@ -85,7 +91,7 @@ impl Drop for ShardSlot {
 impl Drop for ShardGuard {
     /// Runs before the slot is freed: the thread uses the shared shards from now on.
     fn drop(&mut self) {
-        SLOT.set(NO_SLOT);
+        SLOT.with(|slot| slot.set(NO_SLOT));
     }
 }
 
@@ -138,7 +144,7 @@ pub(super) struct Sharded<T> {
 }
 
 impl<T> Sharded<T> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             workers: OnceLock::new(),
             shared: OnceLock::new(),
@@ -147,7 +153,7 @@ impl<T> Sharded<T> {
 
     /// Returns the shard of the current thread, and whether other threads write it too.
     pub(super) fn mine(&self, make: impl FnOnce() -> T) -> (&T, Writer) {
-        let slot = SLOT.get();
+        let slot = SLOT.with(Cell::get);
         // A thread without a slot creates no table: it may count before any slot is reserved.
         if slot != NO_SLOT
             && let Some(own) = self.workers.get_or_init(Self::table).get(slot)
@@ -250,10 +256,10 @@ mod tests {
             let thread = || {
                 let guard = ShardSlot::reserve().occupy();
                 barrier.wait();
-                let index = SLOT.get();
+                let index = SLOT.with(Cell::get);
                 barrier.wait();
                 drop(guard);
-                assert_eq!(SLOT.get(), NO_SLOT);
+                assert_eq!(SLOT.with(Cell::get), NO_SLOT);
                 index
             };
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(thread)).collect();

@@ -5,6 +5,8 @@ mod absence;
 mod access_token;
 mod bearer;
 mod cache;
+#[cfg(test)]
+mod cache_tests;
 mod claims;
 mod confirmation;
 mod cookie;

@@ -42,7 +42,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "snapshot",
-        "config route transform token issuer policy upstream telemetry net tls carry_over",
+        "config route transform token issuer policy upstream telemetry net tls carry_over sync",
     ),
     (
         "dev",
@@ -55,8 +55,8 @@ const ARROWS: &[(&str, &str)] = &[
         "config",
         "lambda route transform token issuer policy upstream telemetry net tls content",
     ),
-    ("token", "issuer transform policy tls telemetry clock"),
-    ("issuer", "web net telemetry clock"),
+    ("token", "issuer transform policy tls telemetry sync clock"),
+    ("issuer", "web net telemetry sync clock"),
     (
         "upstream",
         "lambda web net tls telemetry carry_over clock content",
@@ -65,12 +65,13 @@ const ARROWS: &[(&str, &str)] = &[
     ("web", "net tls clock"),
     ("net", "tls clock"),
     ("tls", ""),
-    ("telemetry", "clock"),
+    ("telemetry", "sync clock"),
     ("transform", "route content"),
     ("policy", ""),
     ("route", ""),
     ("blocking", ""),
     ("carry_over", ""),
+    ("sync", ""),
     ("clock", ""),
     ("content", ""),
 ];

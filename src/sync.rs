@@ -1,0 +1,18 @@
+//! The types by which threads share state, for the files whose threads keep rules of their own.
+
+pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
+pub(crate) use std::thread_local;
+
+pub(crate) use arc_swap::ArcSwap;
+pub(crate) use quick_cache::sync::Cache;
+pub(crate) use tokio::sync::{Notify, watch};
+
+/// Declares a static.
+macro_rules! global {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        $(#[$attribute])*
+        static $name: $type = $value;
+    };
+}
+
+pub(crate) use global;
