@@ -1,11 +1,14 @@
 //! The types by which threads share state, for the files whose threads keep rules of their own.
+//!
+//! `tests/threads` compiles the same files with other types under these names, which try the orders
+//! in which the steps of the threads can happen.
 
 pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
 pub(crate) use std::thread_local;
 
 pub(crate) use arc_swap::ArcSwap;
 pub(crate) use quick_cache::sync::Cache;
-pub(crate) use tokio::sync::{Notify, watch};
+pub(crate) use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 /// Declares a static.
 macro_rules! global {

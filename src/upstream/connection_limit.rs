@@ -3,27 +3,35 @@
 //! The counts outlive a reload: what began under an earlier configuration counts until it ends. The
 //! limits are those of the configuration in force.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::mem;
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use super::bounded_count::BoundedCount;
+use crate::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The connections and requests of an upstream, and the limit of its connections.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
     /// One permit for each connection that may still be opened.
     connections: Arc<Semaphore>,
-    /// The limit of connections.
-    limit: AtomicUsize,
-    /// The number of open connections above the limit, after it was lowered.
-    excess: AtomicUsize,
+    bound: Mutex<Bound>,
     /// The number of requests that wait for a connection.
-    pub(super) pending: AtomicUsize,
+    pub(super) pending: BoundedCount,
     /// The number of requests under way, if `max_requests` limits them.
-    pub(super) under_way: AtomicUsize,
+    pub(super) under_way: BoundedCount,
     /// Notified when a request begins to wait, so that other workers close an idle connection for
     /// it.
     pub(super) wanted: Notify,
+}
+
+/// The limit of connections. It is locked while permits change with it, and while a connection
+/// ends: a permit must not become free after the limit was lowered, because the connection that
+/// had it found nothing above the limit before.
+#[derive(Debug)]
+struct Bound {
+    limit: usize,
+    /// The number of open connections above the limit, after it was lowered.
+    excess: usize,
 }
 
 /// A permit for one connection. Dropping it frees the permit.
@@ -39,10 +47,9 @@ impl ConnectionLimit {
         let limit = connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             connections: Arc::new(Semaphore::new(limit)),
-            limit: AtomicUsize::new(limit),
-            excess: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
-            under_way: AtomicUsize::new(0),
+            bound: Mutex::new(Bound { limit, excess: 0 }),
+            pending: BoundedCount::new(),
+            under_way: BoundedCount::new(),
             wanted: Notify::new(),
         })
     }
@@ -66,48 +73,40 @@ impl ConnectionLimit {
     }
 
     /// Changes the limit. Connections above it stay open, and their permits are not given out
-    /// again. Only one thread may call it.
+    /// again.
     pub(super) fn set_limit(&self, connections: usize) {
         let limit = connections.min(Semaphore::MAX_PERMITS);
-        let before = self.limit.swap(limit, Ordering::Relaxed);
+        let mut bound = self.lock();
+        let before = mem::replace(&mut bound.limit, limit);
         if let Some(fewer) = before.checked_sub(limit) {
-            // At first the whole difference counts as excess, so that the permit of a connection
-            // that closes meanwhile is not given out again.
-            self.excess.fetch_add(fewer, Ordering::Relaxed);
             let free = self.connections.forget_permits(fewer);
-            self.give_back(free);
+            bound.excess += fewer - free;
         } else {
-            self.give_back(limit - before);
+            // First for those above the limit, the rest as free permits.
+            let more = limit - before;
+            let above = more.min(bound.excess);
+            bound.excess -= above;
+            self.connections.add_permits(more - above);
         }
     }
 
-    /// Allows `count` more connections: first for those above the limit, the rest as free permits.
-    fn give_back(&self, count: usize) {
-        let excess = self
-            .excess
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |excess| {
-                Some(excess.saturating_sub(count))
-            })
-            .unwrap_or_default();
-        self.connections.add_permits(count.saturating_sub(excess));
-    }
-
-    /// Counts the end of a connection above the limit. Returns false if there is none above it.
-    fn take_excess(&self) -> bool {
-        self.excess
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |excess| {
-                excess.checked_sub(1)
-            })
-            .is_ok()
+    fn lock(&self) -> MutexGuard<'_, Bound> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        if self.connection_limit.take_excess()
-            && let Some(permit) = self.permit.take()
-        {
-            permit.forget();
+        let mut bound = self.connection_limit.lock();
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        match bound.excess.checked_sub(1) {
+            None => drop(permit),
+            Some(left) => {
+                bound.excess = left;
+                permit.forget();
+            }
         }
     }
 }

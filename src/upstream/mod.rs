@@ -5,6 +5,7 @@ mod active_request;
 mod addresses;
 mod background;
 mod balance;
+mod bounded_count;
 mod connection_limit;
 mod dns;
 mod endpoint;

@@ -1,10 +1,17 @@
 //! Outlier detection: an endpoint that fails several times in a row is ejected, and gets no
 //! requests for a while.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Endpoint;
+use crate::sync::{Mutex, global};
+
+global! {
+    /// Locked while it is decided whether an endpoint is ejected: two workers must not eject the
+    /// last two endpoints at once. Endpoints stay the same over a reload, upstreams do not.
+    static EJECTING: Mutex<()> = Mutex::new(());
+}
 
 /// The outlier detection of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +29,7 @@ pub struct OutlierDetection {
 #[derive(Debug)]
 pub(super) struct HalfOpenProbe(Arc<Endpoint>);
 
-/// The error of a second half-open probe while one is under way.
+/// The error of a second half-open probe while one is under way, or has just failed.
 pub(super) struct ProbeInFlight;
 
 impl HalfOpenProbe {
@@ -32,11 +39,18 @@ impl HalfOpenProbe {
         if !state.is_ejected() {
             return Ok(None);
         }
-        if state.begin_probe() {
-            Ok(Some(Self(endpoint.clone())))
-        } else {
-            Err(ProbeInFlight)
+        if !state.begin_probe() {
+            return Err(ProbeInFlight);
         }
+        let probe = Self(endpoint.clone());
+        // Another probe may have ended since this worker looked: its result counts.
+        if !state.is_ejected() {
+            return Ok(None);
+        }
+        if state.is_out() {
+            return Err(ProbeInFlight);
+        }
+        Ok(Some(probe))
     }
 }
 
@@ -53,19 +67,24 @@ pub(super) fn note_failure(
     endpoint: &Endpoint,
     all: &[Arc<Endpoint>],
 ) -> Option<Duration> {
-    if !endpoint.state.failed(rule.failures) {
-        return None;
-    }
-    // Unhealthy endpoints are included.
-    let out = all.iter().filter(|one| one.state.is_out()).count();
+    let before = endpoint.state.failed(rule.failures)?;
     // The last endpoint is not ejected, whatever the percentage: no endpoint would be left.
     let limit = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
-    (out < limit).then(|| endpoint.state.eject(rule.time))
+    if limit == 0 {
+        return None;
+    }
+    let _one_at_a_time = EJECTING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Unhealthy endpoints are included.
+    let out = all.iter().filter(|one| one.state.is_out()).count();
+    if out < limit {
+        endpoint.state.eject(before, rule.time)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::endpoint_state::EndpointState;
     use super::*;
     use crate::net::Url;
 
@@ -156,13 +175,5 @@ mod tests {
             matches!(HalfOpenProbe::begin(&all[0]), Ok(None)),
             "it answered"
         );
-    }
-
-    #[test]
-    fn repeated_ejections_grow_up_to_a_bound() {
-        let state = EndpointState::new();
-        let minute = Duration::from_secs(60);
-        let times: Vec<_> = (0..7).map(|_| state.eject(minute).as_secs() / 60).collect();
-        assert_eq!(times, [1, 2, 3, 4, 5, 5, 5]);
     }
 }

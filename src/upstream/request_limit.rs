@@ -1,7 +1,6 @@
 //! The limit of requests that an upstream processes at a time (`max_requests`).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::connection_limit::ConnectionLimit;
 use super::{Fault, Upstream};
@@ -17,13 +16,8 @@ impl RequestPermit {
         let Some(most) = upstream.settings.max_requests else {
             return Ok(None);
         };
-        let others = upstream
-            .connection_limit
-            .under_way
-            .fetch_add(1, Ordering::Relaxed);
-        let permit = Self(upstream.connection_limit.clone());
-        if others < most {
-            Ok(Some(permit))
+        if upstream.connection_limit.under_way.try_add(most) {
+            Ok(Some(Self(upstream.connection_limit.clone())))
         } else {
             Err(Fault::Full)
         }
@@ -32,6 +26,6 @@ impl RequestPermit {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.under_way.subtract();
     }
 }

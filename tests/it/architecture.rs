@@ -59,7 +59,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("issuer", "web net telemetry sync clock"),
     (
         "upstream",
-        "lambda web net tls telemetry carry_over clock content",
+        "lambda web net tls telemetry carry_over sync clock content",
     ),
     ("lambda", "route policy telemetry content"),
     ("web", "net tls clock"),

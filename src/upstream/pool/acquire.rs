@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -44,20 +43,23 @@ impl<'a> Waiting<'a> {
     /// Begins to wait; `None` if too many requests wait already.
     fn begin(upstream: &'a Upstream, of_pool: &'a Cell<usize>) -> Option<Self> {
         let connection_limit = &upstream.connection_limit;
-        let others = connection_limit.pending.fetch_add(1, Ordering::Relaxed);
+        if !connection_limit
+            .pending
+            .try_add(upstream.settings.max_pending)
+        {
+            return None;
+        }
         of_pool.set(of_pool.get() + 1);
-        let waiting = Self {
+        Some(Self {
             connection_limit,
             of_pool,
-        };
-        (others < upstream.settings.max_pending).then_some(waiting)
+        })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let pending = &self.connection_limit.pending;
-        pending.fetch_sub(1, Ordering::Relaxed);
+        self.connection_limit.pending.subtract();
         self.of_pool.set(self.of_pool.get().saturating_sub(1));
     }
 }

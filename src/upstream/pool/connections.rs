@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -78,7 +77,7 @@ impl<B> Connections<B> {
     /// none.
     fn is_wanted_elsewhere(&self) -> bool {
         let pending = &self.upstream.connection_limit.pending;
-        self.waiting.get() == 0 && pending.load(Ordering::Relaxed) > 0
+        self.waiting.get() == 0 && pending.get() > 0
     }
 }
 

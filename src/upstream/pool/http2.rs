@@ -109,7 +109,7 @@ impl<B> Drop for Http2Stream<B> {
         connection.last_used.set(now);
         connection.freed.notify_one();
         let limit = &connection.upstream.connection_limit;
-        if left == 0 && limit.pending.load(Ordering::Relaxed) > 0 {
+        if left == 0 && limit.pending.get() > 0 {
             limit.wanted.notify_waiters();
         }
     }
