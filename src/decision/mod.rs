@@ -310,6 +310,8 @@ impl<'s> Routed<'s, '_> {
 }
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod page_tests;
 #[cfg(test)]
 mod profile_tests;

@@ -137,3 +137,198 @@ fn absent_rfc_9068_claim(claims: &Claims) -> Option<KindFault> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::super::Audience;
+    use super::*;
+
+    fn rules(typ: TypPolicy) -> Rules {
+        Rules {
+            audience: Audience::Any,
+            audience_claims: Vec::new(),
+            client_ids: Vec::new(),
+            token_use: None,
+            leeway: Duration::ZERO,
+            typ,
+            required_claims: Vec::new(),
+            scope_claims: vec!["scope".into()],
+        }
+    }
+
+    /// Judges a token with this `typ` in its header, or without one, and these claims besides those
+    /// that every token has.
+    fn fault_of(rules: &Rules, typ: Option<&str>, claims: &str) -> Option<KindFault> {
+        let typ = typ.map(|typ| format!(r#","typ":"{typ}""#));
+        let header = format!(r#"{{"alg":"RS256"{}}}"#, typ.unwrap_or_default());
+        let comma = if claims.is_empty() { "" } else { "," };
+        let claims = format!(r#"{{"iss":"a","exp":1{comma}{claims}}}"#);
+        let [header, claims] = [header, claims].map(|text| URL_SAFE_NO_PAD.encode(text));
+        let text = format!("{header}.{claims}.c2ln");
+        kind_fault(&Jwt::parse(&text).unwrap(), rules)
+    }
+
+    fn claim_typ(typ: &str) -> Option<KindFault> {
+        Some(KindFault::ClaimTyp(Excerpt::of(typ)))
+    }
+
+    #[test]
+    fn a_token_without_a_type_has_a_mark_of_access_tokens_and_none_of_others() {
+        let rules = rules(TypPolicy::Access);
+        let logout =
+            r#""scope":"a","events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#;
+        for (claims, expected) in [
+            (r#""scope":"a""#, None),
+            (r#""scp":["a"]"#, None),
+            (r#""roles":["a"]"#, None),
+            (r#""permissions":"a""#, None),
+            (r#""client_id":"c""#, None),
+            (r#""cid":"c""#, None),
+            (r#""appid":"c""#, None),
+            ("", Some(KindFault::Unmarked)),
+            (r#""azp":"c""#, Some(KindFault::Unmarked)),
+            (r#""scope":1,"client_id":["c"]"#, Some(KindFault::Unmarked)),
+            // What Keycloak says in the claims.
+            (r#""typ":"Bearer""#, None),
+            (r#""typ":"another","scope":"a""#, None),
+            (r#""typ":"ID","scope":"a""#, claim_typ("ID")),
+            (r#""typ":"Refresh","scope":"a""#, claim_typ("Refresh")),
+            (r#""typ":"Offline","scope":"a""#, claim_typ("Offline")),
+            (r#""typ":"Logout","scope":"a""#, claim_typ("Logout")),
+            (
+                r#""scope":"a","at_hash":"h""#,
+                Some(KindFault::IdToken("at_hash")),
+            ),
+            (
+                r#""scope":"a","c_hash":"h""#,
+                Some(KindFault::IdToken("c_hash")),
+            ),
+            (
+                r#""scope":"a","s_hash":"h""#,
+                Some(KindFault::IdToken("s_hash")),
+            ),
+            (r#""scope":"a","at_hash":null"#, None),
+            (r#""scope":"a","nonce":"n""#, None),
+            (r#""scp":["a"],"nonce":"n""#, None),
+            (r#""scope":"","nonce":"n""#, Some(KindFault::Nonce)),
+            (r#""client_id":"c","nonce":"n""#, Some(KindFault::Nonce)),
+            (r#""client_id":"c","nonce":null"#, None),
+            (logout, Some(KindFault::Logout)),
+            (r#""scope":"a","events":{"another":{}}"#, None),
+        ] {
+            assert_eq!(fault_of(&rules, None, claims), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn each_policy_accepts_more_than_the_one_before() {
+        use TypPolicy::{Access, Any, AtJwt, Untyped};
+        let full = r#""aud":"a","sub":"s","client_id":"c","iat":1,"jti":"j""#;
+        let policies = [AtJwt, Access, Untyped, Any];
+        // The first policy by which the token is accepted.
+        for (typ, claims, first) in [
+            (Some("at+jwt"), full, Some(AtJwt)),
+            (Some("at+jwt"), "", Some(Access)),
+            (Some("JWT"), full, Some(Access)),
+            (None, r#""scope":"a""#, Some(Access)),
+            (None, "", Some(Untyped)),
+            (None, r#""nonce":"n""#, Some(Any)),
+            (None, r#""at_hash":"h""#, Some(Any)),
+            (None, r#""typ":"ID""#, Some(Any)),
+            (None, r#""typ":"Refresh""#, None),
+            (Some("logout+jwt"), full, None),
+        ] {
+            let is_accepted = |typ_policy| fault_of(&rules(typ_policy), typ, claims).is_none();
+            let accepted: Vec<_> = policies
+                .into_iter()
+                .filter(|one| is_accepted(*one))
+                .collect();
+            let start = policies.iter().position(|one| Some(*one) == first);
+            assert_eq!(
+                accepted,
+                policies[start.unwrap_or(policies.len())..],
+                "{typ:?} {claims}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_typed_token_has_the_claims_of_its_type() {
+        let rules = rules(TypPolicy::AtJwt);
+        let members = [
+            ("aud", r#""aud":["a"]"#),
+            ("sub", r#""sub":"s""#),
+            ("client_id", r#""client_id":"c""#),
+            ("iat", r#""iat":1"#),
+            ("jti", r#""jti":"j""#),
+        ];
+        for (missing, _) in members {
+            let others = members.iter().filter(|(name, _)| *name != missing);
+            let others: Vec<_> = others.map(|(_, member)| *member).collect();
+            let (others, expected) = (others.join(","), Some(KindFault::Rfc9068(missing)));
+            assert_eq!(fault_of(&rules, Some("at+jwt"), &others), expected);
+            // The types of these are checked for every token.
+            if matches!(missing, "sub" | "iat") {
+                continue;
+            }
+            let null = format!(r#"{others},"{missing}":null"#);
+            assert_eq!(fault_of(&rules, Some("at+jwt"), &null), expected);
+            let number = format!(r#"{others},"{missing}":1"#);
+            let is_bad = missing != "jti";
+            assert_eq!(
+                fault_of(&rules, Some("at+jwt"), &number),
+                expected.filter(|_| is_bad)
+            );
+        }
+        let untyped = fault_of(&rules, None, r#""scope":"a""#);
+        assert_eq!(untyped, Some(KindFault::NotAtJwt(None)));
+        let jwt = Some(KindFault::NotAtJwt(Some(Excerpt::of("JWT"))));
+        assert_eq!(fault_of(&rules, Some("JWT"), r#""scope":"a""#), jwt);
+        let other = Some(KindFault::HeaderTyp(Excerpt::of("dpop+jwt")));
+        assert_eq!(fault_of(&rules, Some("dpop+jwt"), ""), other);
+    }
+
+    #[test]
+    fn token_use_goes_before_the_other_marks() {
+        let with = |token_use: &str| Rules {
+            token_use: Some(token_use.into()),
+            ..rules(TypPolicy::Access)
+        };
+        let other = |found: Option<&str>, wanted| KindFault::TokenUse {
+            found: found.map(Excerpt::of),
+            wanted: Excerpt::of(wanted),
+        };
+        for (wanted, claims, expected) in [
+            ("access", r#""token_use":"access","scope":"a""#, None),
+            (
+                "access",
+                r#""token_use":"access""#,
+                Some(KindFault::Unmarked),
+            ),
+            (
+                "access",
+                r#""token_use":"id","scope":"a""#,
+                Some(other(Some("id"), "access")),
+            ),
+            ("access", r#""scope":"a""#, Some(other(None, "access"))),
+            // An ID token has no marks of access tokens, and is accepted with its own.
+            ("id", r#""token_use":"id","at_hash":"h","nonce":"n""#, None),
+            (
+                "id",
+                r#""token_use":"access","scope":"a""#,
+                Some(other(Some("access"), "id")),
+            ),
+        ] {
+            assert_eq!(
+                fault_of(&with(wanted), None, claims),
+                expected,
+                "{wanted} {claims}"
+            );
+        }
+    }
+}

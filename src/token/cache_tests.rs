@@ -11,6 +11,7 @@ use crate::clock::UnixTime;
 use crate::issuer::KeySet;
 use crate::issuer::fixture::{Signer, jwks};
 use crate::policy::{Claim, Claims, Principal, ScopeSet};
+use crate::telemetry::CacheResult;
 
 fn verified(text: &str, expires: u64) -> HotToken {
     let set = KeySet::parse(jwks(&[Signer::p256().jwk("a")]).as_bytes(), 1).unwrap();
@@ -59,6 +60,34 @@ fn a_token_has_an_entry_in_each_slot() {
         let (found, _) = worker.find(text.as_bytes(), hash, slot).unwrap();
         assert_eq!(found.token.verifier, kept.token.verifier);
     }
+}
+
+#[test]
+fn a_worker_finds_what_another_has_kept() {
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let [one, other] = [(); 2].map(|()| WorkerCache::new(Arc::clone(&shared), 8));
+    one.keep(&verified("text", 100), CacheSlot::FIRST);
+    let hash = other.hash(b"text").unwrap();
+    for expected in [CacheResult::Shared, CacheResult::Worker] {
+        let (_, result) = other.find(b"text", hash, CacheSlot::FIRST).unwrap();
+        assert_eq!(result, expected);
+    }
+}
+
+#[test]
+fn a_long_token_is_not_kept_and_none_is_without_a_cache() {
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let worker = WorkerCache::new(Arc::clone(&shared), 8);
+    for (bytes, is_kept) in [(8 * 1024, true), (8 * 1024 + 1, false)] {
+        let text = "a".repeat(bytes);
+        worker.keep(&verified(&text, 100), CacheSlot::FIRST);
+        assert_eq!(find(&worker, &text).is_some(), is_kept, "{bytes}");
+    }
+    let off = Arc::new(SharedCache::new(0));
+    let worker = WorkerCache::new(Arc::clone(&off), 8);
+    worker.keep(&verified("text", 100), CacheSlot::FIRST);
+    off.sweep(UnixTime(0));
+    assert!(worker.hash(b"text").is_none() && off.is_empty());
 }
 
 // Both levels drop it.

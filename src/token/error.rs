@@ -472,3 +472,100 @@ impl fmt::Display for Moment {
 fn elapsed(from: UnixTime, to: UnixTime) -> impl fmt::Display {
     humantime::format_duration(Duration::from_secs(to.0.saturating_sub(from.0)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Claim;
+
+    fn key(key_id: Option<&str>, present: &[&str], others: &[&'static str]) -> TokenError {
+        TokenError::UnknownKey(Box::new(AbsentKey {
+            key_id: key_id.map(Excerpt::of),
+            algorithm: "RS256",
+            present: Excerpts::of(present.iter().copied()),
+            others: others.to_vec(),
+        }))
+    }
+
+    #[test]
+    fn a_missing_key_is_told_with_those_that_are_there() {
+        let none = "no key of the issuer has the token's kid \"a\" and alg RS256";
+        for (error, expected) in [
+            (
+                key(Some("a"), &["b", "c"], &[]),
+                format!("{none}; the issuer has \"b\", \"c\""),
+            ),
+            (
+                key(Some("a"), &["a"], &["ES256", "ES384"]),
+                format!("{none}: the key with this kid is for ES256, ES384"),
+            ),
+            (
+                key(None, &[], &[]),
+                "the token has no kid, and the issuer has not one key for alg RS256; \
+                 the issuer's keys have no kid"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+        let hidden = key(Some("a"), &["b"], &[])
+            .sentence(LoggedClaims::NONE)
+            .to_string();
+        let expected = "no key of the issuer has the token's kid and its alg; the issuer has \"b\"";
+        assert_eq!(hidden, expected);
+    }
+
+    #[test]
+    fn a_value_that_hardly_differs_is_told_with_the_difference() {
+        let error = |found: &str| {
+            let near = NearMiss::find(found, ["https://api.test"]);
+            let (found, wanted) = (Excerpts::of([found]), Excerpts::of(["https://api.test"]));
+            TokenError::Client(Box::new(Mismatch {
+                found,
+                wanted,
+                near,
+            }))
+        };
+        let accepts = "and the issuer's entry accepts \"https://api.test\"";
+        for (found, by) in [
+            ("https://api.test/", "the final slash"),
+            ("https://API.test", "upper and lower case"),
+        ] {
+            let expected = format!(
+                "the token's client is \"{found}\", {accepts}: it differs from \
+                 \"https://api.test\" by {by} only"
+            );
+            assert_eq!(error(found).to_string(), expected);
+            let hidden = error(found).sentence(LoggedClaims::NONE).to_string();
+            assert_eq!(hidden, format!("the token's client is another, {accepts}"));
+        }
+        let far = format!("the token's client is \"other\", {accepts}");
+        assert_eq!(error("other").to_string(), far);
+    }
+
+    #[test]
+    fn a_required_claim_is_told_as_it_was_found() {
+        let text = |text: &str| ShownClaim::of(&Claim::Text(text.into()));
+        for (found, wanted, expected) in [
+            (None, None, "absent"),
+            (
+                None,
+                Some(text("a")),
+                "absent, and the issuer's entry accepts \"a\"",
+            ),
+            (
+                Some(text("b")),
+                Some(text("a")),
+                "\"b\", and the issuer's entry accepts \"a\"",
+            ),
+        ] {
+            let error = TokenError::RequiredClaim(Box::new(UnmetClaim {
+                claim: "tenant".into(),
+                found,
+                wanted,
+            }));
+            let expected = format!("the required claim \"tenant\" is {expected}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

@@ -222,4 +222,13 @@ mod tests {
         }
         assert!(ShownClaim::of(&many).to_string().ends_with("null, 2 more]"));
     }
+
+    #[test]
+    fn a_claim_is_shown_by_its_kind() {
+        let text = Claim::Text("a".into());
+        assert_eq!(ShownClaim::of(&Claim::Bool(true)).to_string(), "true");
+        let both = [text.clone(), Claim::Bool(false)];
+        assert_eq!(ShownClaim::one_of(&both).to_string(), "[\"a\", false]");
+        assert_eq!(ShownClaim::one_of(&[text]).to_string(), "\"a\"");
+    }
 }

@@ -224,3 +224,79 @@ impl fmt::Display for Part {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::TokenError;
+    use super::super::logged_claims::LoggedClaims;
+    use super::*;
+
+    fn sentence(fault: Malformation, shown: LoggedClaims) -> String {
+        TokenError::from(fault).sentence(shown).to_string()
+    }
+
+    #[test]
+    fn each_malformation_has_its_sentence() {
+        let (header, claims, signature) = (Part::Header, Part::Claims, Part::Signature);
+        let name = || "roles".into();
+        for (fault, expected) in [
+            (Malformation::Parts(4), "has 4 parts and not the 3 of a JWT"),
+            (
+                Malformation::Base64 {
+                    part: signature,
+                    at: Some('+'),
+                },
+                "is not base64url in its signature: it has the character '+'",
+            ),
+            (
+                Malformation::NotJson(header, JsonFault::NotAnObject),
+                "has no JSON object in its header",
+            ),
+            (
+                Malformation::NotJson(claims, JsonFault::TooDeep),
+                "has lists or objects in its claims that are nested too deeply",
+            ),
+            (
+                Malformation::TooManyMembers,
+                "has more members in its header than are read",
+            ),
+            (
+                Malformation::Type {
+                    part: claims,
+                    name: "exp",
+                    found: "a string",
+                    wanted: "a number",
+                },
+                "has a string for \"exp\" in its claims, which must be a number",
+            ),
+            (
+                Malformation::Texts {
+                    name: name(),
+                    found: "an object",
+                },
+                "has an object for \"roles\" in its claims, which must be a string or a list of strings",
+            ),
+            (
+                Malformation::Item { name: name() },
+                "has a list for \"roles\" in its claims with an item that is no string",
+            ),
+        ] {
+            let said = sentence(fault, LoggedClaims::ALL);
+            assert_eq!(said, format!("the token {expected}"));
+        }
+    }
+
+    #[test]
+    fn without_claims_a_sentence_has_no_character_of_the_token() {
+        let part = Part::Header;
+        let fault = Malformation::Base64 {
+            part,
+            at: Some('~'),
+        };
+        let expected = "the token is not base64url in its header: it has another character";
+        assert_eq!(sentence(fault, LoggedClaims::NONE), expected);
+        let twice = Malformation::NotJson(part, JsonFault::Twice(Excerpt::of("alg")));
+        let expected = "the token has a member twice in its header";
+        assert_eq!(sentence(twice, LoggedClaims::NONE), expected);
+    }
+}

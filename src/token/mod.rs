@@ -7,6 +7,8 @@ mod bearer;
 mod cache;
 #[cfg(test)]
 mod cache_tests;
+#[cfg(test)]
+mod checks_tests;
 mod claims;
 mod confirmation;
 mod cookie;

@@ -140,4 +140,25 @@ mod tests {
             assert_eq!(Placeholder::of(text), None, "{text}");
         }
     }
+
+    #[test]
+    fn each_placeholder_has_its_sentence() {
+        for (text, expected) in [
+            ("", "the scheme with nothing after it"),
+            ("null", "the word \"null\""),
+            (
+                "<access_token>",
+                "a template that was not filled in, \"<…>\"",
+            ),
+            (
+                "YOUR_TOKEN",
+                "a word that names a token, such as \"YOUR_TOKEN\"",
+            ),
+            ("$TOKEN", "the name of a variable, \"$…\""),
+        ] {
+            let sentence = Placeholder::of(text).unwrap().to_string();
+            let expected = format!("the client has no token and sends {expected}");
+            assert_eq!(sentence, expected);
+        }
+    }
 }

@@ -196,6 +196,7 @@ impl Audience {
 
 #[cfg(test)]
 mod tests {
+    use super::super::malformation::Part;
     use super::*;
 
     #[test]
@@ -229,5 +230,88 @@ mod tests {
         assert!(!met("level", ClaimDemand::OneOf(vec![text("2")])));
         assert!(met("groups", ClaimDemand::Present));
         assert!(!met("nothing", ClaimDemand::Present) && !met("absent", ClaimDemand::Present));
+    }
+
+    fn rules() -> Rules {
+        Rules {
+            audience: Audience::OneOf(vec!["api".into()]),
+            audience_claims: vec!["resource".into(), "aud".into()],
+            client_ids: vec!["web".into()],
+            token_use: Some("access".into()),
+            leeway: Duration::ZERO,
+            typ: TypPolicy::Access,
+            required_claims: Vec::new(),
+            scope_claims: vec!["scope".into()],
+        }
+    }
+
+    fn claims(members: &[(&str, Claim)]) -> Claims {
+        let members = members
+            .iter()
+            .map(|(name, claim)| ((*name).into(), claim.clone()));
+        Claims::of(members.collect()).unwrap()
+    }
+
+    #[test]
+    fn the_claims_that_are_asked_for_have_their_types() {
+        let (text, number) = (Claim::Text("a".into()), Claim::Number("1".into()));
+        let list = Claim::List(vec![text.clone()]);
+        let mixed = Claim::List(vec![text.clone(), number.clone()]);
+        let name = || "aud".into();
+        let wrong = |name| Malformation::Type {
+            part: Part::Claims,
+            name,
+            found: "a number",
+            wanted: "a string",
+        };
+        for (member, claim, expected) in [
+            ("aud", &text, Ok(())),
+            ("aud", &list, Ok(())),
+            ("aud", &mixed, Err(Malformation::Item { name: name() })),
+            (
+                "aud",
+                &number,
+                Err(Malformation::Texts {
+                    name: name(),
+                    found: "a number",
+                }),
+            ),
+            ("token_use", &text, Ok(())),
+            ("token_use", &number, Err(wrong("token_use"))),
+            ("client_id", &text, Ok(())),
+            ("client_id", &number, Err(wrong("client_id"))),
+            ("another", &number, Ok(())),
+        ] {
+            let claims = claims(&[(member, claim.clone())]);
+            assert_eq!(rules().check_types(&claims), expected, "{member}");
+        }
+        // The first claim of the audience decides, and so does the first one of the client.
+        let both = claims(&[("resource", text.clone()), ("aud", number.clone())]);
+        assert_eq!(rules().check_types(&both), Ok(()));
+        let clients = claims(&[("client_id", text), ("azp", number.clone())]);
+        assert_eq!(rules().check_types(&clients), Ok(()));
+        let lenient = Rules {
+            audience: Audience::Any,
+            client_ids: Vec::new(),
+            token_use: None,
+            ..rules()
+        };
+        let all = claims(&[
+            ("aud", number.clone()),
+            ("client_id", number.clone()),
+            ("token_use", number),
+        ]);
+        assert_eq!(lenient.check_types(&all), Ok(()));
+    }
+
+    #[test]
+    fn a_token_without_a_client_is_none_of_the_clients() {
+        assert!(rules().accepts_client(Some("web")));
+        assert!(!rules().accepts_client(Some("Web")) && !rules().accepts_client(None));
+        let all = Rules {
+            client_ids: Vec::new(),
+            ..rules()
+        };
+        assert!(all.accepts_client(None) && all.accepts_client(Some("other")));
     }
 }
