@@ -382,4 +382,36 @@ mod tests {
             assert!(rule.holds(&ScopeSet::of(nearest.iter().map(Scope::as_str))));
         }
     }
+
+    /// Returns the scopes that are tried for the first of these terms.
+    fn candidates(terms: [&str; 2], granted: &str) -> String {
+        let terms = terms.map(|names| names.split(' ').map(scope).collect::<Vec<_>>());
+        let granted = ScopeSet::of([granted]);
+        let search = Search::new(terms.iter().map(Vec::as_slice).collect(), &granted);
+        let tried = search.candidates(0, &terms[0]);
+        tried.iter().map(|scope| scope.as_str()).collect()
+    }
+
+    #[test]
+    fn scopes_of_one_term_alone_are_tried_once() {
+        assert_eq!(candidates(["a b c d", "d e c"], ""), "cda");
+        assert_eq!(candidates(["a b c d", "d e c"], "b"), "bcd");
+        assert_eq!(candidates(["a b c d", "d e c"], "b d"), "dbc");
+        assert_eq!(candidates(["a b", "c"], "c"), "a");
+    }
+
+    #[test]
+    fn a_search_ends_after_its_last_step() {
+        // Each scope is in two terms, so that none can be left out, and no cost rules a choice out.
+        let numbers = 0..MAX_TERMS;
+        let name = |number: usize| scope(&format!("s{}", number % MAX_TERMS));
+        let terms: Vec<Vec<Scope>> = numbers
+            .map(|index| (index..index + MAX_TERMS / 2).map(name).collect())
+            .collect();
+        let granted = ScopeSet::of(["s0 s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 s12 s13 s14 s15"]);
+        let mut search = Search::new(terms.iter().map(Vec::as_slice).collect(), &granted);
+        search.explore(0, Cost::default());
+        assert!(search.best.is_some());
+        assert!((1..=MAX_STEPS).contains(&search.steps), "{}", search.steps);
+    }
 }

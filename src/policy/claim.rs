@@ -303,6 +303,7 @@ mod tests {
             ("0", "-0"),
             ("0", "0.0e5"),
             ("100", "1e2"),
+            ("1200", "12e2"),
             ("1e400", "1e400"),
             ("1e99999999999999999999", "1e99999999999999999999"),
         ] {
@@ -320,5 +321,25 @@ mod tests {
             assert!(!worth(one, other) && !worth(other, one), "{one} {other}");
         }
         assert!(!Claim::Number("2".into()).is_worth(&Claim::Text("2".into())));
+    }
+
+    #[test]
+    fn a_string_and_a_list_of_strings_are_texts() {
+        let text = |text: &str| Claim::Text(text.into());
+        assert_eq!(text("a b").as_texts(), Some(vec!["a b"]));
+        let list = Claim::List(vec![text("a"), text("b")]);
+        assert_eq!(list.as_texts(), Some(vec!["a", "b"]));
+        assert_eq!(Claim::List(vec![text("a"), Claim::Null]).as_texts(), None);
+        assert_eq!(Claim::Bool(true).as_texts(), None);
+    }
+
+    #[test]
+    fn of_members_with_one_name_one_is_kept() {
+        let member = |name: &str, value| (name.into(), Claim::Bool(value));
+        let members = vec![member("b", true), member("a", false), member("b", false)];
+        let claims = Claims::without_repetitions(members);
+        let members: Vec<_> = claims.iter().collect();
+        let (no, yes) = (Claim::Bool(false), Claim::Bool(true));
+        assert_eq!(members, [("a", &no), ("b", &yes)]);
     }
 }

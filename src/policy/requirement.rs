@@ -313,4 +313,30 @@ mod tests {
             .collect();
         assert_eq!(names, ["a", "b"]);
     }
+
+    #[test]
+    fn a_requirement_names_the_least_that_a_token_needs() {
+        let rule = any(vec![Term::All(scopes("a b")), one("c")]);
+        assert!(rule.needs_token());
+        assert_eq!(rule.least(), scopes("c"));
+        assert!(Requirement::Authenticated.needs_token());
+        assert_eq!(Requirement::Authenticated.least(), []);
+        assert!(!Requirement::Public.needs_token());
+    }
+
+    #[test]
+    fn a_permit_has_the_principal_that_was_authorized() {
+        let principal = Rc::new(Arc::new(Principal {
+            issuer: "idp".into(),
+            scopes: ScopeSet::default(),
+            claims: Claims::default(),
+            key_id: None,
+        }));
+        let identity = Identity::verified(Rc::clone(&principal));
+        let permit = Requirement::Authenticated.authorize(identity).unwrap();
+        let shared = permit.shared_principal().unwrap();
+        assert!(Rc::ptr_eq(shared, &principal));
+        let permit = Requirement::Public.authorize(Identity::anonymous());
+        assert!(permit.unwrap().shared_principal().is_none());
+    }
 }

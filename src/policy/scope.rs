@@ -224,4 +224,24 @@ mod tests {
         let set = ScopeSet::granted_by([&text("a b"), &list(&["Not admin", "c"])]);
         assert_eq!(set.to_string(), "a b \"Not admin\" c");
     }
+
+    #[test]
+    fn a_set_of_names_has_each_name_as_a_whole() {
+        let set = ScopeSet::of_names(["a b", "c"]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), ["a b", "c"]);
+        let joined = ScopeSet::joined([set, ScopeSet::of(["c d"])]);
+        assert_eq!(joined.iter().collect::<Vec<_>>(), ["a b", "c", "c", "d"]);
+    }
+
+    #[test]
+    fn an_error_says_what_a_scope_cannot_be() {
+        let said = |text: &str| Scope::parse(text).unwrap_err().to_string();
+        assert_eq!(said(""), "a scope cannot be empty");
+        let list = "a scope cannot contain a space; several scopes are written as a list";
+        assert_eq!(said("a b"), list);
+        assert_eq!(
+            said("a\t"),
+            "a scope cannot contain '\\t' (RFC 6749 section 3.3)"
+        );
+    }
 }
