@@ -23,5 +23,5 @@ mod claims {
 }
 
 mod kind {
-    pub(super) use scopegate::token::KindFault;
+    pub(super) use scopegate::token::OtherKind;
 }

@@ -51,7 +51,7 @@ fn verified(text: &str, key: &Arc<Key>, verifier: VerifierId) -> HotToken {
         chosen_for: None,
         registered: Registered { expires: NOW.0 + 1 },
         audience: Vec::new(),
-        kind_fault: None,
+        other_kind: None,
         principal: Arc::new(Principal {
             issuer: "idp".into(),
             scopes: ScopeSet::default(),
