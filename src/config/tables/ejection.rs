@@ -19,8 +19,8 @@ const FAILURES: DefaultKey<Count<u32>> = Key::new("failures", Count::new(0, 10_0
 
 const TIME: DefaultKey<Time> = Key::new("time", Time::POSITIVE)
     .doc(
-        "The time of the first exclusion; it doubles with each consecutive one, up to five \
-         minutes. After an exclusion one failure is enough for the next, until the endpoint has \
+        "The time of the first exclusion; the second in a row lasts twice as long, the third three \
+         times, up to five minutes. After an exclusion one failure is enough for the next, until the endpoint has \
          answered a request.",
     )
     .example(r#""30s""#)
