@@ -20,11 +20,10 @@ pub struct UnixTime(pub u64);
 
 /// Reads both clocks.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn now() -> Now {
-    let wall = SystemTime::now();
+    let wall = source::wall();
     Now {
-        monotonic: Instant::now(),
+        monotonic: source::monotonic(),
         unix: unix_of(wall),
         since_epoch: wall.duration_since(UNIX_EPOCH).unwrap_or_default(),
     }
@@ -32,9 +31,8 @@ pub fn now() -> Now {
 
 /// Reads the monotonic clock.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn monotonic() -> Instant {
-    Instant::now()
+    source::monotonic()
 }
 
 /// Reads the monotonic clock of the system in microseconds, the number that other processes read.
@@ -49,9 +47,8 @@ pub fn monotonic_micros() -> u64 {
 
 /// Reads the wall clock, as the time since 1970, for log lines.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn since_epoch() -> Duration {
-    SystemTime::now()
+    source::wall()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
@@ -63,4 +60,39 @@ fn unix_of(time: SystemTime) -> UnixTime {
         time.duration_since(UNIX_EPOCH)
             .map_or(u64::MAX, |since| since.as_secs()),
     )
+}
+
+/// The clocks of the system.
+#[cfg(not(test))]
+mod source {
+    use std::time::{Instant, SystemTime};
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+    pub(super) fn monotonic() -> Instant {
+        Instant::now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+    pub(super) fn wall() -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// The clocks of the system, or of the simulation that calls.
+#[cfg(test)]
+mod source {
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    /// The clock of the runtime, which a simulation moves; elsewhere it is that of the system.
+    pub(super) fn monotonic() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+    pub(super) fn wall() -> SystemTime {
+        match turmoil::since_epoch() {
+            Some(simulated) => UNIX_EPOCH + simulated,
+            None => SystemTime::now(),
+        }
+    }
 }

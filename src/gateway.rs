@@ -17,6 +17,8 @@ mod own_socket;
 mod reloading;
 mod service_manager;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod start_error;
 mod supervisor;
 

@@ -8,7 +8,12 @@ pub(crate) use std::thread_local;
 
 pub(crate) use arc_swap::ArcSwap;
 pub(crate) use quick_cache::sync::Cache;
-pub(crate) use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+#[cfg(not(test))]
+pub(crate) use tokio::sync::watch;
+pub(crate) use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+#[cfg(test)]
+pub(crate) mod watch;
 
 /// Declares a static.
 macro_rules! global {

@@ -66,6 +66,19 @@ impl Parts {
     }
 }
 
+#[cfg(test)]
+impl Parts {
+    /// Does the work of the control thread on this one, in a simulation.
+    pub(super) async fn run_here(self, handing_over: HandingOver) {
+        let run = async move {
+            let mut control = Control::new(self);
+            control.handing_over = Some(handing_over);
+            control.run().await;
+        };
+        LocalSet::new().run_until(run).await;
+    }
+}
+
 /// The state of the control thread.
 struct Control {
     watcher: Watcher,

@@ -190,6 +190,17 @@ impl HandingOver {
         }
     }
 
+    /// Begins a hand-over in a simulation, which ends when the successor serves. An error of `ready`
+    /// means that it does not.
+    #[cfg(test)]
+    pub(super) fn simulated(ready: oneshot::Receiver<()>) -> Self {
+        let (leave, _leaves) = oneshot::channel();
+        Self {
+            leave,
+            task: spawn_local(async { ready.await.map_err(io::Error::other) }),
+        }
+    }
+
     /// Waits for the end of the current hand-over, and returns whether the successor serves.
     /// Without a hand-over the future never completes.
     pub(super) async fn ended(current: &mut Option<Self>) -> bool {

@@ -246,7 +246,7 @@ impl Listeners {
         });
         match socket {
             Socket::Tcp(listener) => Ok(listener),
-            Socket::Unix(_) => Err(BindError {
+            _ => Err(BindError {
                 address: configured,
                 setting: ADMIN,
                 error: io::ErrorKind::Unsupported.into(),
@@ -283,6 +283,17 @@ impl Listeners {
             });
         }
         Ok(sockets)
+    }
+
+    /// Returns further handles to all sockets, for a successor in the same simulation.
+    #[cfg(test)]
+    pub(super) fn duplicates(&self) -> Inherited {
+        let mut inherited = Inherited::default();
+        for known in &self.bound {
+            let socket = known.socket.try_clone().expect("it is simulated");
+            inherited.add_simulated(known.address.clone(), socket);
+        }
+        inherited
     }
 
     /// Closes all sockets, and leaves the files of Unix-domain sockets to the successor.

@@ -151,6 +151,11 @@ pub async fn dial_addresses(
         let connected = timeout_at(deadline, connect_socket(path)).await;
         return connected.unwrap_or_else(|_| Err(too_late(url, Stage::Connecting)));
     }
+    #[cfg(test)]
+    if turmoil::in_simulation() {
+        let connected = timeout_at(deadline, super::simulated::connect(addresses)).await;
+        return connected.unwrap_or_else(|_| Err(too_late(url, Stage::Connecting)));
+    }
     let tcp = connect(addresses, deadline)
         .await
         .unwrap_or_else(|| Err(too_late(url, Stage::Connecting)))?;
@@ -188,6 +193,10 @@ fn too_late(url: &Url, stage: Stage) -> DialError {
 /// # Errors
 /// Returns [`DialError::Resolve`], also if the host has no address.
 pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+    #[cfg(test)]
+    if let Some(address) = super::simulated::resolve(host) {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
     let error = match lookup_host((host, port)).await {
         Ok(addresses) => {
             let addresses: Vec<_> = addresses.collect();

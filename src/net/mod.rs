@@ -11,6 +11,8 @@ mod presence;
 mod proxies;
 mod proxy;
 mod random;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stream;
 pub mod timer_wheel;
 mod trusted;

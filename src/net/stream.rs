@@ -19,6 +19,9 @@ pub enum Stream<T = TlsStream<TcpStream>> {
     Unix(UnixStream),
     /// TLS over a socket; boxed, because it is many times the size.
     Tls(Box<T>),
+    /// A simulated connection, in tests of this library only.
+    #[cfg(test)]
+    Simulated(turmoil::net::TcpStream),
 }
 
 impl Stream {
@@ -29,6 +32,8 @@ impl Stream {
             Self::Tcp(stream) => stream.peer_addr().ok(),
             Self::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
             Self::Unix(_) => None,
+            #[cfg(test)]
+            Self::Simulated(stream) => stream.peer_addr().ok(),
         }
     }
 
@@ -38,6 +43,8 @@ impl Stream {
         match self {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
             Self::Tcp(_) | Self::Unix(_) => false,
+            #[cfg(test)]
+            Self::Simulated(_) => false,
         }
     }
 }
@@ -52,6 +59,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(test)]
+            Self::Simulated(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -66,6 +75,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(test)]
+            Self::Simulated(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -78,6 +89,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(test)]
+            Self::Simulated(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -86,6 +99,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            #[cfg(test)]
+            Self::Simulated(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -94,6 +109,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(test)]
+            Self::Simulated(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -102,6 +119,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(test)]
+            Self::Simulated(stream) => super::simulated::poll_shutdown(stream, cx),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! nor a gateway. A failure names its seed: `SCOPEGATE_TEST_SEED=… cargo test --lib cached_tests`.
 
 #[cfg(test)]
-mod chance;
+pub(crate) mod chance;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn unrouted<'v>(cause: Cause, view: &'v View, head: &Parts, peer: &Peer) -> Refu
 }
 
 #[cfg(test)]
-mod cached_tests;
+pub(crate) mod cached_tests;
 
 #[cfg(test)]
 mod tests {

@@ -95,6 +95,16 @@ impl Inherited {
         Ok(())
     }
 
+    /// Adds a simulated socket.
+    #[cfg(test)]
+    pub(crate) fn add_simulated(&mut self, address: Address, socket: Socket) {
+        self.0.push(InheritedSocket {
+            address,
+            socket,
+            owns_file: false,
+        });
+    }
+
     /// Removes and returns the socket of an address.
     pub fn take(&mut self, wanted: &Address) -> Option<InheritedSocket> {
         let index = self.0.iter().position(|one| one.address == *wanted)?;

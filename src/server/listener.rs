@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::stream::ClientStream;
 use crate::config::Listener;
+#[cfg(test)]
+use crate::net::simulated;
 use crate::net::{Address, Peer, Presence};
 
 /// The most connections that the kernel queues on a socket until they are accepted.
@@ -37,6 +39,9 @@ pub enum Socket {
     /// A Unix-domain socket.
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixListener),
+    /// A simulated socket, in tests of this library only.
+    #[cfg(test)]
+    Simulated(simulated::Listener),
 }
 
 /// The settings of a listener's connections, from the last configuration that has the listener. A
@@ -70,6 +75,11 @@ pub(super) enum Accepted {
     },
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
+    #[cfg(test)]
+    Simulated {
+        stream: turmoil::net::TcpStream,
+        client: SocketAddr,
+    },
 }
 
 /// An accepted connection on its way to another worker, registered with no event loop.
@@ -80,6 +90,11 @@ pub(super) enum Detached {
     },
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
+    #[cfg(test)]
+    Simulated {
+        stream: turmoil::net::TcpStream,
+        client: SocketAddr,
+    },
 }
 
 impl Socket {
@@ -92,6 +107,10 @@ impl Socket {
                 .map_or_else(|_| configured.clone(), Address::Ip),
             #[cfg(unix)]
             Self::Unix(_) => configured.clone(),
+            #[cfg(test)]
+            Self::Simulated(listener) => listener
+                .address()
+                .map_or_else(|_| configured.clone(), Address::Ip),
         }
     }
 
@@ -105,6 +124,8 @@ impl Socket {
             Self::Tcp(listener) => SockRef::from(listener).listen(BACKLOG),
             #[cfg(unix)]
             Self::Unix(listener) => SockRef::from(listener).listen(BACKLOG),
+            #[cfg(test)]
+            Self::Simulated(_) => Ok(()),
         }
     }
 
@@ -127,6 +148,8 @@ impl Socket {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
             #[cfg(unix)]
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+            #[cfg(test)]
+            Self::Simulated(listener) => Ok(Self::Simulated(listener.clone())),
         }
     }
 }
@@ -138,6 +161,10 @@ impl Accepted {
             Self::Tcp { stream, client } => (ClientStream::tcp(stream), Peer::new(client)),
             #[cfg(unix)]
             Self::Unix(stream) => (ClientStream::unix(stream), Peer::unix()),
+            #[cfg(test)]
+            Self::Simulated { stream, client } => {
+                (ClientStream::simulated(stream), Peer::new(client))
+            }
         }
     }
 
@@ -150,6 +177,8 @@ impl Accepted {
             },
             #[cfg(unix)]
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+            #[cfg(test)]
+            Self::Simulated { stream, client } => Detached::Simulated { stream, client },
         })
     }
 }
@@ -164,6 +193,8 @@ impl Detached {
             },
             #[cfg(unix)]
             Self::Unix(stream) => Accepted::Unix(tokio::net::UnixStream::from_std(stream)?),
+            #[cfg(test)]
+            Self::Simulated { stream, client } => Accepted::Simulated { stream, client },
         })
     }
 }
@@ -174,6 +205,8 @@ impl std::os::fd::AsFd for Socket {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener) => listener.as_fd(),
+            #[cfg(test)]
+            Self::Simulated(_) => unreachable!("a simulated socket has no descriptor"),
         }
     }
 }
@@ -197,6 +230,10 @@ pub struct Binding {
 /// Returns the error of the system, such as "address in use".
 pub fn bind(address: &Address, binding: Binding) -> io::Result<Socket> {
     match address {
+        #[cfg(test)]
+        Address::Ip(address) if turmoil::in_simulation() => {
+            simulated::Listener::bind(*address).map(Socket::Simulated)
+        }
         Address::Ip(address) => bind_tcp(*address, binding).map(Socket::Tcp),
         #[cfg(unix)]
         Address::Unix(path) => bind_unix(path, binding.unix_mode).map(Socket::Unix),
@@ -254,6 +291,8 @@ pub(super) enum Listening {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
+    #[cfg(test)]
+    Simulated(simulated::Listener),
 }
 
 impl Listening {
@@ -270,6 +309,8 @@ impl Listening {
             }
             #[cfg(unix)]
             Socket::Unix(listener) => Self::Unix(tokio::net::UnixListener::from_std(listener)?),
+            #[cfg(test)]
+            Socket::Simulated(listener) => Self::Simulated(listener),
         })
     }
 
@@ -281,6 +322,11 @@ impl Listening {
             }
             #[cfg(unix)]
             Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+            #[cfg(test)]
+            Self::Simulated(listener) => {
+                let (stream, client) = listener.accept().await?;
+                Ok(Accepted::Simulated { stream, client })
+            }
         }
     }
 
@@ -305,6 +351,11 @@ impl Listening {
                     Ok(Detached::Unix(stream))
                 }))
             }
+            #[cfg(test)]
+            Self::Simulated(listener) => Ok(accept_all(|| {
+                let (stream, client) = listener.accept_waiting()?;
+                Ok(Detached::Simulated { stream, client })
+            })),
         }
     }
 }

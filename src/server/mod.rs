@@ -40,7 +40,7 @@ pub use messages::{Backlog, Opened};
 use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
-use messages::{Message, Order, Pool};
+use messages::{Handle, Message, Order, Pool};
 
 /// The time that a worker has to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -69,6 +69,23 @@ impl Server {
         let workers = (0..count)
             .map(|index| worker::start(index, make.clone()))
             .collect::<io::Result<_>>()?;
+        Ok(Self::of(workers, room, live))
+    }
+
+    /// Starts the workers on this thread, in a simulation.
+    #[cfg(test)]
+    pub(crate) fn start_here(
+        count: usize,
+        room: usize,
+        live: Arc<Live>,
+        make: impl Fn() -> Rc<Worker>,
+    ) -> Self {
+        let workers = (0..count).map(|_| worker::start_here(make())).collect();
+        Self::of(workers, room, live)
+    }
+
+    /// Returns the server of these workers, the first of which runs the acceptor.
+    fn of(workers: Vec<Handle>, room: usize, live: Arc<Live>) -> Self {
         let workers = Arc::new(Pool {
             workers,
             total: Arc::default(),
@@ -81,11 +98,11 @@ impl Server {
                 .messages
                 .try_send(Message::Accept(inbox, live, workers.clone()));
         }
-        Ok(Self {
+        Self {
             orders,
             workers,
             draining: Cell::new(false),
-        })
+        }
     }
 
     /// Starts accepting on `opened` and stops accepting on `closed`. Connections that are already

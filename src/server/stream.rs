@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::SockRef;
@@ -33,6 +34,11 @@ impl ClientStream {
 
     pub(super) fn unix(stream: UnixStream) -> Self {
         Self::new(Stream::Unix(stream))
+    }
+
+    #[cfg(test)]
+    pub(super) fn simulated(stream: turmoil::net::TcpStream) -> Self {
+        Self::new(Stream::Simulated(stream))
     }
 
     pub(super) fn tls(stream: TlsStream<Self>) -> Self {
@@ -82,6 +88,8 @@ impl ClientStream {
             // On a Unix socket the next write fails at once.
             Stream::Unix(_) => std::future::pending().await,
             Stream::Tls(stream) => Box::pin(stream.get_ref().0.failed()).await,
+            #[cfg(test)]
+            Stream::Simulated(_) => std::future::pending().await,
         }
     }
 
@@ -101,13 +109,17 @@ impl ClientStream {
         }
     }
 
-    /// Returns the socket, to set its options.
-    pub(super) fn socket(&self) -> SockRef<'_> {
-        match &self.0.stream {
+    /// Sets that the connection is closed with a reset.
+    pub(super) fn reset_at_end(&self) {
+        let socket = match &self.0.stream {
             Stream::Tcp(stream) => SockRef::from(stream),
             Stream::Unix(stream) => SockRef::from(stream),
-            Stream::Tls(stream) => stream.get_ref().0.socket(),
-        }
+            Stream::Tls(stream) => return stream.get_ref().0.reset_at_end(),
+            #[cfg(test)]
+            Stream::Simulated(_) => return,
+        };
+        // An error means that the socket has failed already.
+        let _ = socket.set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -63,6 +63,20 @@ pub(super) fn start(
     })
 }
 
+/// Starts a worker on this thread, in a simulation. As at the end of a thread, its tasks end with it.
+#[cfg(test)]
+pub(super) fn start_here(worker: Rc<Worker>) -> Handle {
+    let (messages, inbox) = mpsc::channel(QUEUE);
+    spawn_local(async move {
+        let tasks = tokio::task::LocalSet::new();
+        tasks.run_until(run(worker, inbox)).await;
+    });
+    Handle {
+        messages,
+        open: Arc::default(),
+    }
+}
+
 /// Serves connections until the drain is over.
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let context = WorkerContext::new(worker.clone());

@@ -24,6 +24,8 @@ mod sharded;
 mod throttle;
 mod words;
 
+#[cfg(test)]
+pub(crate) use access_log::SimulatedWriter;
 pub use access_log::{
     AccessFormat, AccessLine, AccessLog, FailedPart, LineContext, LineRoute, LogWriter,
     TokenFields, UnknownVariable, VARIABLES, WorkerLog, push_json,

@@ -59,6 +59,5 @@ pub(super) async fn is_reset(stream: &ClientStream) -> bool {
 /// Closes a connection with a reset, because its last answer is incomplete: for a client of
 /// HTTP/1.0, an orderly close would mark the end of the answer (requirements.md#p05).
 fn reset(stream: &ClientStream) {
-    // An error means that the socket has failed already.
-    let _ = stream.socket().set_linger(Some(Duration::ZERO));
+    stream.reset_at_end();
 }

@@ -75,6 +75,13 @@ impl AccessLog {
         Self::to(output::standard_output()?, metrics)
     }
 
+    /// Returns a log without a writer, whose lines a simulation takes.
+    #[cfg(test)]
+    pub(crate) fn simulated(metrics: Arc<Metrics>) -> (Self, SimulatedWriter) {
+        let (batches, queue) = mpsc::channel();
+        (Self { batches, metrics }, SimulatedWriter(queue))
+    }
+
     fn to(
         out: impl io::Write + Send + 'static,
         metrics: Arc<Metrics>,
@@ -83,6 +90,23 @@ impl AccessLog {
         let (batches, queue) = mpsc::channel();
         let writer = LogWriter::start(queue, out, metrics.clone())?;
         Ok((Self { batches, metrics }, writer))
+    }
+}
+
+/// The reader of a simulated log.
+#[cfg(test)]
+pub(crate) struct SimulatedWriter(Receiver<Batch>);
+
+#[cfg(test)]
+impl SimulatedWriter {
+    /// Takes the lines that workers have handed over.
+    pub(crate) fn take(&self) -> String {
+        let mut text = String::new();
+        for batch in self.0.try_iter() {
+            text.push_str(&String::from_utf8_lossy(&batch.lines));
+            let _ = batch.back.try_send(Vec::new());
+        }
+        text
     }
 }
 
