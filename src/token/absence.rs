@@ -154,6 +154,8 @@ mod tests {
                 format!("{looked}; \"{place}\" has a JWT, and the route does not look there");
             assert_eq!(said, wanted);
         }
+        // A cookie without a name.
+        assert_eq!(said("cookie", TOKEN, ""), looked);
         // An opaque text, two parts, and names that clients may have filled with anything.
         let long = format!("{}={jwt}", "n".repeat(65));
         for query in [

@@ -546,4 +546,15 @@ mod tests {
             "BearerToken(6 bytes)"
         );
     }
+
+    #[test]
+    fn two_authorization_fields_are_refused_before_a_token_is_looked_for() {
+        let mut headers = HeaderMap::new();
+        assert!(BearerToken::refuse_two(&headers).is_ok());
+        headers.append(AUTHORIZATION, "Basic dTpw".parse().unwrap());
+        assert!(BearerToken::refuse_two(&headers).is_ok());
+        headers.append(AUTHORIZATION, "Basic dTpw".parse().unwrap());
+        let refused = BearerToken::refuse_two(&headers);
+        assert_eq!(refused, Err(TokenError::Several));
+    }
 }

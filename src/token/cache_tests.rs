@@ -174,3 +174,39 @@ fn each_cache_has_places_of_its_own() {
         "two halves, two keys"
     );
 }
+
+#[test]
+fn an_entry_is_for_exactly_its_text() {
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let worker = || WorkerCache::new(Arc::clone(&shared), 8);
+    let (one, other) = (worker(), worker());
+    assert!(shared.is_empty());
+    one.keep(&verified("one", 100), CacheSlot::FIRST);
+    assert!(!shared.is_empty());
+    let hash = one.hash(b"one").unwrap();
+    assert_ne!(hash >> 64, 0);
+    let level = |worker: &WorkerCache, text| {
+        let found = worker.find(text, hash, CacheSlot::FIRST);
+        found.map(|(_, level)| level)
+    };
+    // As if two texts had one hash.
+    assert_eq!(level(&one, b"two"), None);
+    assert_eq!(level(&other, b"two"), None);
+    assert_eq!(level(&one, b"one"), Some(CacheResult::Worker));
+    assert_eq!(level(&other, b"one"), Some(CacheResult::Shared));
+    assert_eq!(level(&other, b"one"), Some(CacheResult::Worker));
+}
+
+#[tokio::test]
+async fn a_cache_is_swept_until_it_is_dropped() {
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let worker = WorkerCache::new(Arc::clone(&shared), 8);
+    worker.keep(&verified("old", 1), CacheSlot::FIRST);
+    let mut sweeps = Box::pin(SharedCache::maintain(Arc::downgrade(&shared)));
+    let has_ended = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(sweeps.as_mut().poll(context).is_ready())
+    });
+    assert!(!has_ended.await);
+    assert!(shared.is_empty());
+    SharedCache::maintain(std::sync::Weak::new()).await;
+}

@@ -569,3 +569,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sentence_tests.rs"]
+mod sentence_tests;

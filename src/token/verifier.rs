@@ -502,3 +502,7 @@ fn unknown_issuer(verifiers: &[Arc<Verifier>], found: &str) -> TokenError {
 #[cfg(test)]
 #[path = "verifier_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "vector_tests.rs"]
+mod vector_tests;
