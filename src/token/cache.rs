@@ -178,7 +178,7 @@ impl WorkerCache {
     pub fn new(shared: Arc<SharedCache>, tokens: usize) -> Self {
         Self {
             shared,
-            hot: RefCell::new(quick_cache::unsync::Cache::new(tokens.max(1))),
+            hot: RefCell::new(quick_cache::unsync::Cache::new(tokens)),
         }
     }
 
