@@ -61,13 +61,13 @@ impl ForwardedFacts {
         }
     }
 
-    /// Prefers `Forwarded`.
+    /// Reads `X-Forwarded-*` where there is no `Forwarded`. One without a valid element states
+    /// nothing: a proxy that writes it may pass on a client's `X-Forwarded-*`.
     fn from_either(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
-        let elements = elements(headers);
-        if elements.is_empty() {
-            Self::from_x_forwarded(headers)
+        if headers.contains_key(FORWARDED) {
+            Self::from_elements(&elements(headers), trusted)
         } else {
-            Self::from_elements(&elements, trusted)
+            Self::from_x_forwarded(headers)
         }
     }
 
@@ -478,6 +478,23 @@ mod tests {
             elements(&headers(&FORWARDED, &[long.as_bytes()])).len(),
             MAX_HOPS
         );
+    }
+
+    /// A proxy that writes `Forwarded` may pass on a client's `X-Forwarded-For`.
+    #[test]
+    fn x_forwarded_for_counts_only_where_there_is_no_forwarded() {
+        let trusted = TrustedProxies::default();
+        let stated = |forwarded: &[&[u8]]| {
+            let mut headers = headers(&FORWARDED, forwarded);
+            headers.insert(FOR, HeaderValue::from_static("198.51.100.66"));
+            ForwardedFacts::from_either(&headers, &trusted).hops
+        };
+        assert_eq!(stated(&[]), ["198.51.100.66"]);
+        assert_eq!(stated(&[b"for=203.0.113.7"]), ["203.0.113.7"]);
+        for without_element in [&b""[..], b" , ", b"for=2001:db8::1", b"for=\"", b"\xff"] {
+            let none: [&str; 0] = [];
+            assert_eq!(stated(&[without_element]), none, "{without_element:?}");
+        }
     }
 
     #[test]
