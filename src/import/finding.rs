@@ -223,6 +223,9 @@ codes! {
     UnusableMock Error "unusable-mock":
         "denied, because the answer of its mock integration is computed",
         "write the answer as `respond` of the route";
+    GreedyPath Error "greedy-path":
+        "denied, because a greedy path with other callers answers first here",
+        "write a route for that path, with the upstream and the scopes of this operation";
     ProtectedPreflight Error "protected-preflight":
         "denied, because it answers preflights, and browsers send no token with them",
         "write the origins as `cors` of the route; the gateway answers preflights without a token";

@@ -11,6 +11,7 @@ mod integration;
 mod kind;
 mod mapping;
 mod mock;
+mod precedence;
 mod restriction;
 mod source;
 mod uri;
@@ -23,6 +24,7 @@ use answers::Answers;
 use cors::Preflights;
 use integration::{Integrations, Target};
 use kind::Kind;
+use precedence::Denials;
 use restriction::Restrictions;
 
 use super::document::{Allowance, Node};
@@ -72,6 +74,9 @@ pub(super) fn translate(api: &Api<'_>, options: &Options) -> Result<Translation,
         return Err(ApiError::at(place, ApiFault::NoOperations).into());
     }
     work.note_the_document(&planned);
+    let denials = Denials::of(&planned, api.root().place)?;
+    work.findings.extend(denials.findings);
+    planned.extend(denials.operations);
     Ok(work.finish(planned))
 }
 

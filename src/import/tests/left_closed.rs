@@ -313,3 +313,77 @@ fn an_authorization_that_a_function_decides_is_named_by_the_function() {
         assert_eq!(names(&import(&text)), "unresolved-function", "{auth}");
     }
 }
+
+/// Returns the methods that are denied at each path besides those of the document.
+fn greedy_paths(paths: &[(&str, &str, &str)]) -> Vec<String> {
+    let mut text = String::new();
+    for (path, method, security) in paths {
+        text.push_str(&format!(
+            " '{path}': {{{method}: {{security: {security}, {FORWARD}}}}}\n"
+        ));
+    }
+    let imported = apigateway(export(&text, "").as_bytes(), &options());
+    let imported = imported.unwrap_or_else(|error| panic!("{text}: {error}"));
+    let findings = imported.findings.iter();
+    let found = findings.filter(|finding| finding.code == Code::GreedyPath);
+    found
+        .map(|finding| {
+            let operation = finding.operation.as_deref().unwrap();
+            format!("{operation}: {}", finding.about)
+        })
+        .collect()
+}
+
+/// An HTTP API takes `/{x}/b` for `/a/b`, and the gateway `/a/{proxy+}`.
+#[test]
+fn a_greedy_path_does_not_open_another_one() {
+    const ANY: &str = "x-amazon-apigateway-any-method";
+    let (open, scoped, other) = ("[]", "[{pool: [a]}]", "[{pool: [b]}]");
+    for (own, greedy, expected) in [
+        (("/{x}/b", "get", scoped), ("/a/{p+}", "get", open), "/a/b"),
+        (("/{x}/b", "get", scoped), ("/a/{p+}", "get", other), "/a/b"),
+        (("/{x}/b", "get", scoped), ("/a/{p+}", ANY, open), "/a/b"),
+        (("/{x}/b", ANY, scoped), ("/a/{p+}", "get", open), "/a/b"),
+        (
+            ("/{x}/b/{y}", "get", scoped),
+            ("/a/{p+}", "get", open),
+            "/a/b/{y}",
+        ),
+        (
+            ("/{x}/{y}/c", "get", scoped),
+            ("/{q}/b/{p+}", "get", open),
+            "/{x}/b/c",
+        ),
+        (
+            ("/{x}/b/{r+}", "get", scoped),
+            ("/a/{p+}", "get", open),
+            "/a/b/{r+}",
+        ),
+        // The route of the document goes first in both, or they ask for the same.
+        (("/{x}/b", "get", scoped), ("/a/{p+}", "get", scoped), ""),
+        (("/{x}/b", "get", open), ("/a/{p+}", "get", scoped), ""),
+        (("/{x}/b", "get", scoped), ("/a/{p+}", "post", open), ""),
+        (("/{x}", "get", scoped), ("/a/{p+}", "get", open), ""),
+        (("/{x}/b", "get", scoped), ("/{p+}", "get", open), ""),
+        (("/a/b", "get", scoped), ("/{x}/{p+}", "get", open), ""),
+        (("/{x}/b", "get", scoped), ("/a/c/{p+}", "get", open), ""),
+    ] {
+        let found = greedy_paths(&[own, greedy]);
+        let expected: Vec<_> = match expected {
+            "" => Vec::new(),
+            path => vec![format!("{path:?}")],
+        };
+        let paths: Vec<_> = found
+            .iter()
+            .map(|one| one.split_once(": ").unwrap().1.split(',').next().unwrap())
+            .collect();
+        assert_eq!(paths, expected, "{own:?} {greedy:?}: {found:?}");
+    }
+    // A path of the document's own stays as it is.
+    let stated = greedy_paths(&[
+        ("/{x}/b", "get", scoped),
+        ("/a/{p+}", "get", open),
+        ("/a/b", "get", other),
+    ]);
+    assert!(stated.is_empty(), "{stated:?}");
+}
