@@ -494,15 +494,16 @@ fn one_dialect_alone_is_heard_for_itself() {
     for (fields, expected) in [
         (
             &[common, ("Forwarded", "for=203.0.113.7")][..],
-            "for=203.0.113.7",
+            "for=203.0.113.7, ",
         ),
-        (&[common], "for=198.51.100.1"),
-        (&[common, ("Forwarded", "nonsense")], "for=198.51.100.1"),
+        (&[common], "for=198.51.100.1, "),
+        // The proxy may have passed on the client's field of the other dialect.
+        (&[common, ("Forwarded", "nonsense")], ""),
     ] {
         let arrival = told(&standard, &upstream, fields);
         assert_eq!(
             arrival.field("forwarded"),
-            Some(format!("{expected}, {own}").as_str()),
+            Some(format!("{expected}{own}").as_str()),
             "{fields:?}"
         );
         assert_eq!(arrival.field("x-forwarded-for"), None);
