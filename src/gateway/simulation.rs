@@ -6,7 +6,7 @@
 //! both traces must be the same, byte for byte: a failure can be repeated as often as it takes.
 //! `docs/reliability.md` has the command for one seed and for many.
 //!
-//! What is simulated is what [`net`](crate::net) and [`clock`](crate::clock) do: sockets, names,
+//! The simulation replaces what [`net`](crate::net) and [`clock`](crate::clock) do: sockets, names,
 //! time and random numbers. The rest is the gateway as it runs, without TLS, whose library has
 //! random numbers of its own.
 

@@ -57,7 +57,7 @@ fn no_accepted_connection_is_unanswered_and_nothing_is_left_after_the_deadline()
     SCENARIO.hold();
 }
 
-/// What has happened to the gateways.
+/// The hand-overs and drains of a run, with their times.
 #[derive(Default)]
 struct History {
     /// The times at which gateways began to drain.

@@ -81,7 +81,7 @@ fn a_good_key_is_never_refused_a_removed_one_is_and_fetches_stay_within_their_bo
     SCENARIO.hold();
 }
 
-/// What the issuer does with a fetch.
+/// The behaviour of the issuer when its keys are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Good,
@@ -389,7 +389,7 @@ fn token_of(
     }
 }
 
-/// What is known of a key when a request is sent.
+/// The state of a key at the time when a request is sent.
 struct Known {
     key: Option<Key>,
     healthy_since: Option<Duration>,

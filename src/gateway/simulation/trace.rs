@@ -26,7 +26,7 @@ thread_local! {
     static CURRENT: RefCell<Recording> = RefCell::default();
 }
 
-/// What a run has recorded.
+/// The trace of a run, with its counts and the rules that it broke.
 #[derive(Default)]
 struct Recording {
     text: String,

@@ -12,7 +12,7 @@ use turmoil::net::TcpListener;
 use super::http::{Connection, Message, response};
 use super::trace::{note, now};
 
-/// What an upstream does with a request.
+/// The behaviour of an upstream when a request arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     /// It answers after a time.
@@ -32,7 +32,7 @@ pub(super) struct Arrival {
     pub(super) at: Duration,
 }
 
-/// What the upstreams do, and what has arrived, by the ids of the requests.
+/// The behaviour of each upstream, and the requests that arrived, by their ids.
 #[derive(Default)]
 pub(super) struct Upstreams {
     moods: RefCell<BTreeMap<String, Mood>>,

@@ -51,7 +51,7 @@ fn failing_endpoints_are_ejected_retries_are_within_their_budget_and_no_post_arr
     SCENARIO.hold();
 }
 
-/// What the seed decides of the configuration.
+/// The parts of the configuration that the seed draws.
 #[derive(Clone, Copy)]
 struct Settings {
     balance: &'static str,
@@ -120,7 +120,7 @@ struct Outage {
     end: Duration,
 }
 
-/// What has happened.
+/// The events that the end of a run is compared with.
 #[derive(Default)]
 struct History {
     /// Hosts that are to be stopped, and started again.

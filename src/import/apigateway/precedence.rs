@@ -20,7 +20,7 @@ const MAX_MEETINGS: usize = 10_000;
 /// The method that stands for every one.
 const ANY: &str = "ANY";
 
-/// What is denied, with the findings about it.
+/// The operations that are denied, with the findings about them.
 #[derive(Default)]
 pub(super) struct Denials {
     pub(super) operations: Vec<Planned>,
